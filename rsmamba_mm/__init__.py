@@ -1,0 +1,28 @@
+"""State-space models for remote sensing as a plug-in of OpenMMLab.
+
+Importing this package is light. The registered modules are reached by
+``custom_imports = dict(imports=['rsmamba_mm.models'])`` in a config, or with no custom import at all by
+their full names, such as ``type='rsmamba_mm.RSMamba'``.
+"""
+
+from importlib import import_module
+
+from .version import __version__
+
+# public class -> the module that defines and registers it
+_LAZY = {
+    'RSMamba': 'rsmamba_mm.models',
+    'SyntheticScenes': 'rsmamba_mm.datasets',
+}
+
+__all__ = ['__version__', *_LAZY]
+
+
+def __getattr__(name: str):
+    if name in _LAZY:
+        return getattr(import_module(_LAZY[name]), name)
+    raise AttributeError(f'module {__name__!r} has no attribute {name!r}')
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *_LAZY])

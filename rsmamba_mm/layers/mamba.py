@@ -1,0 +1,144 @@
+"""The Mamba-1 mixer, along one scan order or several with shared weights."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+import torch.nn.functional as F
+from mmengine.model import BaseModule
+from torch import Tensor, nn
+
+from ..ops import compute_dtype, multi_order_conv1d, multi_order_scan
+
+
+class MultiPathMamba(BaseModule):
+    """Mamba mixer whose weights several scan orders share (RSMamba, arXiv:2403.19654, Sec. III-C).
+
+    With one order it is the plain Mamba mixer (arXiv:2312.00752). With several, the paths' outputs
+    ``o_k`` are averaged or gated: ``g = softmax(W_g · concat_k(mean_L(o_k)))``, ``Σ_k g_k o_k``.
+    ``in_proj`` and ``out_proj`` act on each token alone and so commute with any order: they run once,
+    not once a path, with the same result up to rounding; the gate needs ``out_proj`` on the K pooled
+    vectors only.
+
+    Args:
+        d_model (int): Channels C of the tokens.
+        d_inner (int, optional): Inner channels E. Defaults to ``2 * d_model``.
+        d_state (int): States N per inner channel. Defaults to 16.
+        d_conv (int): Kernel of the causal convolution. Defaults to 4.
+        dt_rank (int, optional): Rank R of the step size. Defaults to ``ceil(d_model / 16)``.
+        dt_min (float): Smallest initial step. Defaults to 1e-3.
+        dt_max (float): Largest initial step. Defaults to 1e-1.
+        dt_init_floor (float): Lower bound of the initial step. Defaults to 1e-4.
+        conv_bias (bool): Whether the convolution has a bias. Defaults to True.
+        bias (bool): Whether ``in_proj`` and ``out_proj`` have one. Defaults to False.
+        init_cfg (dict, optional): Initialisation of the linear layers; the step size, ``A_log`` and
+            ``D`` are always initialised as in Mamba. Defaults to None.
+
+    Raises:
+        ValueError: If a size is not positive.
+    """
+
+    def __init__(
+        self,
+        d_model: int,
+        d_inner: int | None = None,
+        d_state: int = 16,
+        d_conv: int = 4,
+        dt_rank: int | None = None,
+        dt_min: float = 1e-3,
+        dt_max: float = 1e-1,
+        dt_init_floor: float = 1e-4,
+        conv_bias: bool = True,
+        bias: bool = False,
+        init_cfg: dict | list[dict] | None = None,
+    ) -> None:
+        super().__init__(init_cfg)
+        d_inner = 2 * d_model if d_inner is None else d_inner
+        dt_rank = math.ceil(d_model / 16) if dt_rank is None else dt_rank
+        sizes = dict(
+            d_model=d_model, d_inner=d_inner, d_state=d_state, d_conv=d_conv, dt_rank=dt_rank
+        )
+        for name, size in sizes.items():
+            if not isinstance(size, int) or size < 1:
+                raise ValueError(f'Mamba: {name} must be a positive integer, got {size!r}')
+        self.d_model, self.d_inner, self.d_state, self.dt_rank = d_model, d_inner, d_state, dt_rank
+        self.dt_range = (dt_min, dt_max, dt_init_floor)
+
+        self.in_proj = nn.Linear(d_model, 2 * d_inner, bias=bias)
+        # holds the parameters under the published names; the convolution itself is an op
+        self.conv1d = nn.Conv1d(d_inner, d_inner, d_conv, groups=d_inner, bias=conv_bias)
+        self.x_proj = nn.Linear(d_inner, dt_rank + 2 * d_state, bias=False)
+        self.dt_proj = nn.Linear(dt_rank, d_inner)
+        self.out_proj = nn.Linear(d_inner, d_model, bias=bias)
+        self.A_log = nn.Parameter(torch.empty(d_inner, d_state))
+        self.D = nn.Parameter(torch.empty(d_inner))
+        self._init_ssm()
+
+    def init_weights(self) -> None:
+        """Initialise by ``init_cfg``, then the state-space parameters as Mamba has them.
+
+        A model's own ``init_cfg`` for linear layers runs before this, and so cannot overwrite the
+        step size.
+        """
+        super().init_weights()
+        self._init_ssm()
+
+    @torch.no_grad()
+    def _init_ssm(self) -> None:
+        """S4D-real A, D of ones, steps log-uniform in [dt_min, dt_max] (arXiv:2312.00752, Sec. 3.6)."""
+        states = torch.arange(1, self.d_state + 1, dtype=self.A_log.dtype)
+        self.A_log.copy_(states.log().expand_as(self.A_log))
+        nn.init.ones_(self.D)
+        nn.init.uniform_(self.dt_proj.weight, -(self.dt_rank**-0.5), self.dt_rank**-0.5)
+        low, high, floor = self.dt_range
+        step = torch.empty_like(self.dt_proj.bias).uniform_(math.log(low), math.log(high)).exp_()
+        step.clamp_(min=floor)
+        self.dt_proj.bias.copy_(step + torch.log(-torch.expm1(-step)))  # inverse of softplus
+
+    def scan_paths(self, u: Tensor, orders: Tensor) -> Tensor:
+        """Convolution, input-dependent parameters and scan of each path.
+
+        Args:
+            u (Tensor): ``(B, L, E)``, the first half of ``in_proj``.
+            orders (Tensor): ``(K, L)`` int64.
+
+        Returns:
+            Tensor: ``(B, K, L, E)`` in token order.
+        """
+        u = multi_order_conv1d(u, self.conv1d.weight.squeeze(1), self.conv1d.bias, orders)
+        dt, B, C = self.x_proj(u).split([self.dt_rank, self.d_state, self.d_state], dim=-1)
+        return multi_order_scan(
+            u,
+            F.linear(dt, self.dt_proj.weight),
+            -torch.exp(self.A_log.to(compute_dtype(self.A_log))),
+            B,
+            C,
+            self.D,
+            orders=orders,
+            delta_bias=self.dt_proj.bias,
+            delta_softplus=True,
+        )
+
+    def forward(self, x: Tensor, orders: Tensor, gate: nn.Module | None = None) -> Tensor:
+        """Mix tokens.
+
+        Args:
+            x (Tensor): ``(B, L, C)``.
+            orders (Tensor): ``(K, L)`` int64, the scan orders.
+            gate (nn.Module, optional): Maps the K pooled outputs ``(B, K * C)`` to K weights
+                ``(B, K)`` that sum to one. Defaults to None, the mean of the paths.
+
+        Returns:
+            Tensor: ``(B, L, C)``.
+        """
+        u, z = self.in_proj(x).chunk(2, dim=-1)
+        y = self.scan_paths(u, orders)
+        z = F.silu(z)
+        if y.shape[1] == 1:
+            return self.out_proj(y[:, 0] * z)
+        if gate is None:
+            return self.out_proj(y.mean(1) * z)
+        pooled = (y * z.unsqueeze(1)).mean(2)
+        weights = gate(self.out_proj(pooled).flatten(1))
+        return self.out_proj(torch.einsum('bk,bkle->ble', weights.to(y.dtype), y) * z)

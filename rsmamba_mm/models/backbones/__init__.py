@@ -1,0 +1,3 @@
+from .rsmamba import RSMamba
+
+__all__ = ['RSMamba']

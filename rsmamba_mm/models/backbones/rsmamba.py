@@ -1,0 +1,518 @@
+"""RSMamba: remote sensing image classification with a state space model."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from functools import lru_cache
+
+import torch
+from mmcv.cnn import build_norm_layer
+from mmcv.cnn.bricks import DropPath
+from mmcv.cnn.bricks.transformer import PatchEmbed
+from mmengine.model import BaseModule, ModuleList
+from mmengine.registry import MODELS
+from mmengine.utils import to_2tuple
+from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
+
+from ...layers import (
+    MultiPathMamba,
+    resize_position_embedding,
+    sincos_position_embedding,
+)
+from ...ops import get_order, make_orders
+from .checkpoint import refuse_other_architecture
+
+# released name -> (scan orders, how the paths are merged)
+PATH_TYPES = {
+    'forward': (('forward',), 'mean'),
+    'forward_reverse_mean': (('forward', 'reverse'), 'mean'),
+    'forward_reverse_gate': (('forward', 'reverse'), 'gate'),
+    'forward_reverse_shuffle_mean': (('forward', 'reverse', 'shuffle'), 'mean'),
+    'forward_reverse_shuffle_gate': (('forward', 'reverse', 'shuffle'), 'gate'),
+}
+# number of class tokens before, in the middle of and after the L patch tokens
+CLS_POSITIONS = {
+    'none': (0, 0, 0),
+    'head': (1, 0, 0),
+    'middle': (0, 1, 0),
+    'tail': (0, 0, 1),
+    'head_tail': (1, 0, 1),
+}
+PE_TYPES = ('learnable', 'sine', 'none')
+OUT_TYPES = ('avg_featmap', 'cls_token', 'featmap', 'raw')
+MERGES = ('gate', 'mean')
+# released configs name a layer's options as transformers' MambaConfig does
+LAYER_OPTIONS = {
+    'intermediate_size': 'd_inner',
+    'state_size': 'd_state',
+    'conv_kernel': 'd_conv',
+    'time_step_rank': 'dt_rank',
+    'time_step_min': 'dt_min',
+    'time_step_max': 'dt_max',
+    'time_step_floor': 'dt_init_floor',
+    'use_conv_bias': 'conv_bias',
+    'use_bias': 'bias',
+}
+
+
+@MODELS.register_module()
+class RSMamba(BaseModule):
+    """RSMamba backbone (Chen et al., GRSL 2024, arXiv:2403.19654).
+
+    An image becomes a sequence of overlapping patches; each block scans it along several orders with
+    one shared Mamba mixer and merges the paths by a learned gate. Parameters bear the released names,
+    so released checkpoints load as they are.
+
+    Args:
+        arch (str | dict): ``'base'``, ``'large'``, ``'huge'`` (or their initials), or a dict of
+            ``embed_dims``, ``num_layers`` and ``feedforward_channels``. Defaults to ``'base'``.
+        pe_type (str): Position encoding: ``'learnable'``, ``'sine'`` (2-D, the paper's "Fourier") or
+            ``'none'``. Defaults to ``'learnable'``.
+        path_type (str | Sequence[str] | dict): A released name (``'forward'``,
+            ``'forward_reverse_mean'``, ``'forward_reverse_gate'``, ``'forward_reverse_shuffle_mean'``,
+            ``'forward_reverse_shuffle_gate'``), a list of registered scan orders, merged by the gate,
+            or ``dict(orders=[…], merge='gate' | 'mean')``. Defaults to
+            ``'forward_reverse_shuffle_gate'``.
+        cls_position (str): Class tokens: ``'none'``, ``'head'``, ``'tail'``, ``'head_tail'`` or
+            ``'middle'`` (at L // 2). Defaults to ``'none'``.
+        img_size (int | tuple): Image size (h, w) of the learned positions; other sizes are accepted,
+            with the positions resized. Defaults to 224.
+        patch_size (int | tuple): Kernel of the patch embedding. Defaults to 16.
+        in_channels (int): Bands of the image. Defaults to 3.
+        out_indices (int | Sequence[int]): Blocks whose output is returned. Defaults to -1.
+        drop_rate (float): Dropout after the position encoding. Defaults to 0.
+        drop_path_rate (float): Stochastic depth of the last block, rising linearly from 0. Defaults
+            to 0.
+        norm_cfg (dict): Normalisation. Defaults to ``dict(type='LN', eps=1e-6)``.
+        shared_pre_norm (bool): Whether all blocks share one PreNorm, as released. Defaults to True.
+        final_norm (bool): Whether a norm follows the last block. Defaults to True.
+        out_type (str): ``'avg_featmap'`` (mean of the patch tokens, then norm, ``(B, C)``),
+            ``'cls_token'`` (``(B, C)``), ``'featmap'`` (``(B, C, h, w)``) or ``'raw'``
+            (``(B, L, C)``, class tokens included). Defaults to ``'avg_featmap'``.
+        frozen_stages (int): Number of first blocks to freeze, with the embeddings and the shared
+            PreNorm; below 1 nothing is. Defaults to -1.
+        interpolate_mode (str): How positions are resized. Defaults to ``'bicubic'``.
+        patch_cfg (dict): Other options of mmcv's ``PatchEmbed``. The stride is half the patch size
+            unless it is given here, as in all released configs. Defaults to an empty dict.
+        layer_cfgs (dict | Sequence[dict]): Options of all mixers or of each, by the names of
+            :class:`rsmamba_mm.layers.MultiPathMamba` or of the released configs. Defaults to an empty
+            dict.
+        with_cp (bool): Whether to recompute the blocks in the backward to save memory. Defaults to
+            False.
+        shuffle_seed (int): Seed of the shuffles in evaluation, which are the same on every device,
+            rank and call. Defaults to 0.
+        eval_shuffles (int): Over how many fixed shuffles the output is averaged in evaluation (with a
+            linear head: the prediction); test-time augmentation. Defaults to 1.
+        init_cfg (dict | list[dict], optional): Initialisation. Defaults to None.
+
+    Raises:
+        ValueError: If an option is not one of those listed.
+        TypeError: If ``arch`` or ``layer_cfgs`` has keys that mean nothing here.
+
+    Examples:
+        >>> model = RSMamba('base')
+        >>> model(torch.rand(1, 3, 224, 224))[0].shape
+        torch.Size([1, 192])
+    """
+
+    arch_zoo = {
+        **dict.fromkeys(
+            ['b', 'base'], dict(embed_dims=192, num_layers=24, feedforward_channels=384)
+        ),
+        **dict.fromkeys(
+            ['l', 'large'], dict(embed_dims=256, num_layers=36, feedforward_channels=512)
+        ),
+        **dict.fromkeys(
+            ['h', 'huge'], dict(embed_dims=320, num_layers=48, feedforward_channels=640)
+        ),
+    }
+
+    def __init__(
+        self,
+        arch: str | dict = 'base',
+        pe_type: str = 'learnable',
+        path_type: str | Sequence[str] | dict = 'forward_reverse_shuffle_gate',
+        cls_position: str = 'none',
+        img_size: int | tuple[int, int] = 224,
+        patch_size: int | tuple[int, int] = 16,
+        in_channels: int = 3,
+        out_indices: int | Sequence[int] = -1,
+        drop_rate: float = 0.0,
+        drop_path_rate: float = 0.0,
+        norm_cfg: dict = dict(type='LN', eps=1e-6),  # noqa: B006 - never written to
+        shared_pre_norm: bool = True,
+        final_norm: bool = True,
+        out_type: str = 'avg_featmap',
+        frozen_stages: int = -1,
+        interpolate_mode: str = 'bicubic',
+        patch_cfg: dict = dict(),  # noqa: B006 - never written to
+        layer_cfgs: dict | Sequence[dict] = dict(),  # noqa: B006 - never written to
+        with_cp: bool = False,
+        shuffle_seed: int = 0,
+        eval_shuffles: int = 1,
+        init_cfg: dict | list[dict] | None = None,
+    ) -> None:
+        super().__init__(init_cfg)
+        arch = self._arch_settings(arch)
+        self.embed_dims, self.num_layers = arch['embed_dims'], arch['num_layers']
+        self.pe_type = _choice('pe_type', pe_type, PE_TYPES)
+        self.cls_position = _choice('cls_position', cls_position, CLS_POSITIONS)
+        self.out_type = _choice('out_type', out_type, OUT_TYPES)
+        if out_type == 'cls_token' and cls_position == 'none':
+            raise ValueError(
+                "RSMamba: out_type='cls_token' needs a class token: set cls_position to "
+                "'head', 'tail', 'head_tail' or 'middle'"
+            )
+        self.orders, merge = _paths(path_type)
+        if eval_shuffles < 1:
+            raise ValueError(f'RSMamba: eval_shuffles must be at least 1, got {eval_shuffles}')
+        self.out_indices = self._block_indices(out_indices)
+        if not -1 <= frozen_stages <= self.num_layers:
+            raise ValueError(
+                f'RSMamba: frozen_stages must be in -1 … {self.num_layers}, got {frozen_stages}'
+            )
+        self.frozen_stages = frozen_stages
+        self.final_norm = final_norm
+        self.interpolate_mode = interpolate_mode
+        self.with_cp = with_cp
+        self.shuffle_seed = shuffle_seed
+        self.eval_shuffles = eval_shuffles
+
+        kernel = to_2tuple(patch_size)
+        defaults = dict(
+            kernel_size=kernel, stride=tuple(max(1, size // 2) for size in kernel), bias=False
+        )
+        self.patch_embed = PatchEmbed(
+            in_channels=in_channels,
+            embed_dims=self.embed_dims,
+            input_size=to_2tuple(img_size),
+            **{**defaults, **patch_cfg},
+        )
+        self.patch_resolution = self.patch_embed.init_out_size
+
+        num_cls = sum(CLS_POSITIONS[cls_position])
+        self.cls_token = nn.Parameter(torch.zeros(1, num_cls, self.embed_dims)) if num_cls else None
+        self.pos_embed = None
+        if pe_type == 'learnable':
+            length = self.patch_resolution[0] * self.patch_resolution[1] + num_cls
+            self.pos_embed = nn.Parameter(torch.empty(1, length, self.embed_dims))
+            self._init_positions()
+        elif pe_type == 'sine':
+            sincos_position_embedding(1, 1, self.embed_dims)  # refuses unfit embed_dims now
+        self.drop_after_pos = nn.Dropout(drop_rate)
+
+        options = self._layer_options(layer_cfgs, arch)
+        self.layers = ModuleList(MultiPathMamba(self.embed_dims, **opts) for opts in options)
+        self.gate_layers = ModuleList()
+        if merge == 'gate' and len(self.orders) > 1:
+            paths = len(self.orders)
+            self.gate_layers.extend(
+                nn.Sequential(
+                    nn.Linear(paths * self.embed_dims, paths, bias=False), nn.Softmax(dim=-1)
+                )
+                for _ in options
+            )
+        last = max(1, self.num_layers - 1)
+        rates = [drop_path_rate * i / last for i in range(self.num_layers)]
+        self.drop_paths = ModuleList(DropPath(rate) if rate else nn.Identity() for rate in rates)
+
+        def norm() -> nn.Module:
+            return build_norm_layer(norm_cfg, self.embed_dims)[1]
+
+        self.pre_norm = norm() if shared_pre_norm else ModuleList(norm() for _ in options)
+        if final_norm:
+            self.ln1 = norm()
+        if out_type == 'avg_featmap':
+            self.ln2 = norm()
+
+        self._register_load_state_dict_pre_hook(self._prepare_checkpoint)
+        self._freeze()
+
+    def init_weights(self) -> None:
+        """Initialise by ``init_cfg``, and the positions by a normal truncated at std 0.02."""
+        self._init_positions()
+        super().init_weights()
+
+    def forward(self, x: Tensor) -> tuple[Tensor, ...]:
+        """Extract features.
+
+        Args:
+            x (Tensor): Images ``(B, in_channels, H, W)`` of any size.
+
+        Returns:
+            tuple[Tensor]: One output for each of ``out_indices``, of the form that ``out_type`` says.
+        """
+        x, grid = self.patch_embed(x)
+        x = self.drop_after_pos(self._embed(x, grid))
+        if self.training or self.eval_shuffles == 1 or not self._random:
+            return self._run_blocks(x, grid, self._block_orders(grid))
+        runs = [
+            self._run_blocks(x, grid, self._block_orders(grid, draw))
+            for draw in range(self.eval_shuffles)
+        ]
+        return tuple(torch.stack(outs).mean(0) for outs in zip(*runs, strict=True))
+
+    def train(self, mode: bool = True) -> RSMamba:
+        """Switch mode; frozen blocks stay in evaluation mode."""
+        super().train(mode)
+        for module in self._frozen_modules():
+            module.eval()
+        return self
+
+    def get_layer_depth(self, param_name: str, prefix: str = '') -> tuple[int, int]:
+        """Depth of a parameter, for mmpretrain's layer-wise learning rate decay.
+
+        Args:
+            param_name (str): Name of the parameter in the whole model.
+            prefix (str): Name of the backbone in it, with a dot. Defaults to ''.
+
+        Returns:
+            tuple[int, int]: Its depth, 0 for the embeddings, and the number of depths.
+        """
+        depths = self.num_layers + 2
+        if not param_name.startswith(prefix):
+            return depths - 1, depths
+        name = param_name[len(prefix) :]
+        if name.startswith(('pos_embed', 'cls_token', 'patch_embed')):
+            return 0, depths
+        # the shared PreNorm serves the first block as well as the last
+        if name.startswith('pre_norm') and not isinstance(self.pre_norm, ModuleList):
+            return 0, depths
+        if name.startswith(('layers.', 'gate_layers.', 'pre_norm.')):
+            return int(name.split('.')[1]) + 1, depths
+        return depths - 1, depths
+
+    # tokens ------------------------------------------------------------------------------------
+
+    def _cls_slots(self, num_patches: int) -> list[int]:
+        """Where the class tokens stand in the sequence."""
+        head, middle, tail = CLS_POSITIONS[self.cls_position]
+        last = num_patches + head
+        return [0] * head + [num_patches // 2] * middle + [last] * tail
+
+    def _with_cls(self, patches: Tensor, cls_tokens: Tensor) -> Tensor:
+        """Put class tokens ``(B, n, C)`` into their slots among patch tokens ``(B, L, C)``."""
+        head, middle, tail = CLS_POSITIONS[self.cls_position]
+        first, second = patches.tensor_split([patches.shape[1] // 2], dim=1)
+        before, between, after = cls_tokens.split([head, middle, tail], dim=1)
+        return torch.cat([before, first, between, second, after], dim=1)
+
+    def _split_cls(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Patch tokens and class tokens of a sequence."""
+        slots = self._cls_slots(x.shape[1] - sum(CLS_POSITIONS[self.cls_position]))
+        if not slots:
+            return x, x[:, :0]
+        is_patch = torch.ones(x.shape[1], dtype=torch.bool, device=x.device)
+        is_patch[slots] = False
+        return x[:, is_patch], x[:, slots]
+
+    def _embed(self, x: Tensor, grid: tuple[int, int]) -> Tensor:
+        """Add class tokens and positions to patch tokens."""
+        if self.cls_token is not None:
+            x = self._with_cls(x, self.cls_token.expand(len(x), -1, -1).to(x.dtype))
+        if self.pe_type == 'none':
+            return x
+        return x + self._positions(tuple(grid)).to(x)
+
+    def _positions(self, grid: tuple[int, int]) -> Tensor:
+        """Position encoding of a grid with its class tokens; in ``sine`` theirs is zero."""
+        if self.pe_type == 'sine':
+            patches = sincos_position_embedding(*grid, self.embed_dims)
+            cls = patches.new_zeros(1, sum(CLS_POSITIONS[self.cls_position]), self.embed_dims)
+        elif grid == tuple(self.patch_resolution):
+            return self.pos_embed
+        else:
+            patches, cls = self._split_cls(self.pos_embed)
+            patches = resize_position_embedding(
+                patches, self.patch_resolution, grid, self.interpolate_mode
+            )
+        return self._with_cls(patches, cls)
+
+    # blocks ------------------------------------------------------------------------------------
+
+    @property
+    def _random(self) -> bool:
+        return any(get_order(name).random for name in self.orders)
+
+    def _block_orders(self, grid: tuple[int, int], draw: int = 0) -> Tensor:
+        """The scan orders of each block, ``(num_layers, K, L)``: random ones anew in training, fixed
+        in evaluation."""
+        slots = tuple(self._cls_slots(grid[0] * grid[1]))
+        if not self._random:
+            return _fixed_orders(self.orders, *grid, slots).expand(self.num_layers, -1, -1)
+        if self.training:
+            return torch.stack([make_orders(self.orders, *grid, slots) for _ in self.layers])
+        return _seeded_orders(self.orders, *grid, slots, self.num_layers, self.shuffle_seed, draw)
+
+    def _run_blocks(
+        self, x: Tensor, grid: tuple[int, int], block_orders: Tensor
+    ) -> tuple[Tensor, ...]:
+        outs = []
+        for i, orders in enumerate(block_orders.to(x.device)):
+            if self.with_cp and torch.is_grad_enabled():
+                x = checkpoint(self._block, x, orders, i, use_reentrant=False)
+            else:
+                x = self._block(x, orders, i)
+            if i == self.num_layers - 1 and self.final_norm:
+                x = self.ln1(x)
+            if i in self.out_indices:
+                outs.append(self._format_output(x, grid))
+        return tuple(outs)
+
+    def _block(self, x: Tensor, orders: Tensor, i: int) -> Tensor:
+        norm = self.pre_norm[i] if isinstance(self.pre_norm, ModuleList) else self.pre_norm
+        gate = self.gate_layers[i] if len(self.gate_layers) else None
+        return x + self.drop_paths[i](self.layers[i](norm(x), orders, gate))
+
+    def _format_output(self, x: Tensor, grid: tuple[int, int]) -> Tensor:
+        if self.out_type == 'raw':
+            return x
+        patches, cls_tokens = self._split_cls(x)
+        if self.out_type == 'cls_token':
+            return cls_tokens.mean(1)
+        if self.out_type == 'featmap':
+            return patches.mT.unflatten(2, grid).contiguous()
+        return self.ln2(patches.mean(1))
+
+    # construction and checkpoints --------------------------------------------------------------
+
+    def _arch_settings(self, arch: str | dict) -> dict:
+        if isinstance(arch, str):
+            return self.arch_zoo[_choice('arch', arch.lower(), self.arch_zoo)]
+        keys = {'embed_dims', 'num_layers', 'feedforward_channels'}
+        if not isinstance(arch, Mapping) or set(arch) != keys:
+            raise TypeError(
+                f'RSMamba: a custom arch is a dict of exactly {", ".join(sorted(keys))}, got {arch!r}'
+            )
+        for key, value in arch.items():
+            if not isinstance(value, int) or value < 1:
+                raise ValueError(f'RSMamba: arch {key} must be a positive integer, got {value!r}')
+        return dict(arch)
+
+    def _layer_options(self, layer_cfgs: dict | Sequence[dict], arch: dict) -> list[dict]:
+        """Options of each mixer by its own argument names."""
+        if isinstance(layer_cfgs, Mapping):
+            layer_cfgs = [layer_cfgs] * self.num_layers
+        if len(layer_cfgs) != self.num_layers:
+            raise ValueError(
+                f'RSMamba: layer_cfgs lists {len(layer_cfgs)} layers, the arch has {self.num_layers}'
+            )
+        known = [*LAYER_OPTIONS, *LAYER_OPTIONS.values()]
+        options = []
+        for cfg in layer_cfgs:
+            for key in cfg:
+                if key not in known:
+                    raise TypeError(
+                        f'RSMamba: unknown option {key!r} in layer_cfgs. Known options: '
+                        f'{", ".join(known)}.'
+                    )
+            named = {LAYER_OPTIONS.get(key, key): value for key, value in cfg.items()}
+            options.append({'d_inner': arch['feedforward_channels'], **named})
+        return options
+
+    def _block_indices(self, out_indices: int | Sequence[int]) -> tuple[int, ...]:
+        indices = [out_indices] if isinstance(out_indices, int) else list(out_indices)
+        for index in indices:
+            if not -self.num_layers <= index < self.num_layers:
+                raise ValueError(
+                    f'RSMamba: out_indices has {index}, but the blocks are 0 … {self.num_layers - 1} '
+                    '(or negative, from the end)'
+                )
+        return tuple(index % self.num_layers for index in indices)
+
+    def _init_positions(self) -> None:
+        if self.pos_embed is not None:
+            nn.init.trunc_normal_(self.pos_embed, std=0.02)
+
+    def _frozen_modules(self) -> list[nn.Module]:
+        n = self.frozen_stages
+        if n < 1:
+            return []
+        modules = [self.patch_embed, self.drop_after_pos]
+        blocks = [self.layers, self.gate_layers, self.drop_paths]
+        if isinstance(self.pre_norm, ModuleList):
+            blocks.append(self.pre_norm)
+        else:
+            modules.append(self.pre_norm)
+        modules += [module for block in blocks for module in block[:n]]
+        if n == self.num_layers:
+            modules += [getattr(self, name) for name in ('ln1', 'ln2') if hasattr(self, name)]
+        return modules
+
+    def _freeze(self) -> None:
+        modules = self._frozen_modules()
+        for module in modules:
+            module.requires_grad_(False)
+        if modules:
+            for parameter in (self.pos_embed, self.cls_token):
+                if parameter is not None:
+                    parameter.requires_grad_(False)
+
+    def _prepare_checkpoint(self, state_dict: dict, prefix: str, *_) -> None:
+        """Resize a checkpoint's positions to this model's grid; refuse another architecture."""
+        key = f'{prefix}pos_embed'
+        if key in state_dict and self.pos_embed is not None:
+            state_dict[key] = self._fit_positions(state_dict[key])
+        refuse_other_architecture(
+            self,
+            state_dict,
+            prefix,
+            required=('layers.', 'gate_layers.', 'patch_embed.'),
+        )
+
+    def _fit_positions(self, positions: Tensor) -> Tensor:
+        num_cls = sum(CLS_POSITIONS[self.cls_position])
+        side = round((positions.shape[1] - num_cls) ** 0.5)
+        is_other_grid = positions.shape[1] != self.pos_embed.shape[1]
+        if not is_other_grid or side * side + num_cls != positions.shape[1]:
+            return positions
+        patches, cls = self._split_cls(positions)
+        patches = resize_position_embedding(
+            patches, (side, side), self.patch_resolution, self.interpolate_mode
+        )
+        return self._with_cls(patches, cls)
+
+
+def _choice(option: str, value: str, valid) -> str:
+    if not isinstance(value, str) or value not in valid:
+        raise ValueError(f'RSMamba: unknown {option} {value!r}. Choose from: {", ".join(valid)}.')
+    return value
+
+
+def _paths(path_type: str | Sequence[str] | dict) -> tuple[tuple[str, ...], str]:
+    """Scan orders and merge of a path type."""
+    if isinstance(path_type, str):
+        if path_type not in PATH_TYPES:
+            raise ValueError(
+                f'RSMamba: unknown path_type {path_type!r}. Choose from: {", ".join(PATH_TYPES)}; or '
+                "give a list of scan orders, or dict(orders=[…], merge='gate' or 'mean')."
+            )
+        return PATH_TYPES[path_type]
+    merge = 'gate'
+    if isinstance(path_type, Mapping):
+        unknown = set(path_type) - {'orders', 'merge'}
+        if unknown or 'orders' not in path_type:
+            raise TypeError(
+                "RSMamba: path_type as a dict has the keys 'orders' and, optionally, 'merge', got "
+                f'{dict(path_type)!r}'
+            )
+        merge = _choice('merge in path_type', path_type.get('merge', merge), MERGES)
+        path_type = path_type['orders']
+    if isinstance(path_type, str) or not path_type:
+        raise ValueError(f'RSMamba: path_type needs a list of scan orders, got {path_type!r}')
+    return tuple(get_order(name).name for name in path_type), merge
+
+
+@lru_cache(maxsize=8)
+def _fixed_orders(names, height, width, slots) -> Tensor:
+    return make_orders(names, height, width, slots)
+
+
+@lru_cache(maxsize=8)
+def _seeded_orders(names, height, width, slots, num_layers, seed, draw) -> Tensor:
+    """The orders of all blocks for evaluation, from a CPU generator: the same everywhere."""
+    generator = torch.Generator().manual_seed(seed + draw)
+    return torch.stack(
+        [make_orders(names, height, width, slots, generator) for _ in range(num_layers)]
+    )

@@ -1,0 +1,145 @@
+"""Backends of the scan and of the causal convolution, and the choice among them.
+
+A backend is a module with four functions, ``scan_forward``, ``scan_backward``, ``conv_forward`` and
+``conv_backward`` (signatures in :mod:`rsmamba_mm.ops.backends.torch_chunked`), entered into the table
+with :func:`register_backend`. ``auto`` takes the available backend of highest priority for the device
+of the tensors.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import lru_cache
+from importlib import import_module
+from types import ModuleType
+
+import torch
+
+ENVIRONMENT_VARIABLE = 'RSMAMBA_SCAN_BACKEND'
+AUTO = 'auto'
+
+
+@dataclass(frozen=True)
+class Backend:
+    """An entry of the table of backends.
+
+    Attributes:
+        name (str): Its name.
+        module (str): Dotted name of the module that implements it, imported on first use.
+        devices (tuple[str] | None): Device types that it runs on; None for all.
+        priority (int): ``auto`` takes the highest that is available.
+        probe (Callable[[], str | None]): Says why the backend cannot run here and what to do about
+            it, or None if it can. Called at most once.
+    """
+
+    name: str
+    module: str
+    devices: tuple[str, ...] | None
+    priority: int
+    probe: Callable[[], str | None]
+
+
+BACKENDS: dict[str, Backend] = {}
+
+
+def register_backend(
+    name: str,
+    module: str,
+    *,
+    devices: tuple[str, ...] | None = None,
+    priority: int = 0,
+    probe: Callable[[], str | None] = lambda: None,
+) -> None:
+    """Enter a backend into the table; see :class:`Backend` for the arguments."""
+    BACKENDS[name] = Backend(name, module, devices, priority, probe)
+    obstacle.cache_clear()
+    _automatic.cache_clear()
+
+
+@lru_cache(maxsize=None)
+def obstacle(name: str, device_type: str) -> str | None:
+    """Why a backend cannot run on a type of device, or None if it can."""
+    backend = BACKENDS[name]
+    if backend.devices is not None and device_type not in backend.devices:
+        return f'it runs on {" and ".join(backend.devices)}, and the tensors are on {device_type}'
+    return backend.probe()
+
+
+@lru_cache(maxsize=None)
+def _automatic(device_type: str) -> str:
+    """The backend that ``auto`` means on a type of device."""
+    ranked = sorted(BACKENDS.values(), key=lambda backend: -backend.priority)
+    name = next(backend.name for backend in ranked if obstacle(backend.name, device_type) is None)
+    logging.getLogger('rsmamba_mm').info("scan backend '%s' serves tensors on %s", name, device_type)
+    return name
+
+
+def _checked(name: str, source: str) -> str:
+    if name != AUTO and name not in BACKENDS:
+        known = ', '.join([AUTO, *sorted(BACKENDS)])
+        raise ValueError(f'{source}: unknown scan backend {name!r}. Known backends: {known}.')
+    return name
+
+
+class use_backend:  # noqa: N801 - reads as a function
+    """Force the backend of the scan and of the causal convolution.
+
+    A plain call holds until the next one; as a context manager it ends with the block. The
+    environment variable ``RSMAMBA_SCAN_BACKEND`` does the same for a whole process.
+
+    Args:
+        name (str): ``'auto'`` or the name of a backend.
+
+    Raises:
+        ValueError: If there is no such backend.
+
+    Examples:
+        >>> with use_backend('reference'):
+        ...     y = selective_scan(u, delta, A, B, C)
+    """
+
+    _forced: str | None = None
+
+    def __init__(self, name: str) -> None:
+        self._previous = use_backend._forced
+        use_backend._forced = _checked(name, 'use_backend')
+
+    def __enter__(self) -> use_backend:
+        return self
+
+    def __exit__(self, *exc_info) -> None:
+        use_backend._forced = self._previous
+
+
+_FROM_ENVIRONMENT = os.environ.get(ENVIRONMENT_VARIABLE, AUTO)
+
+
+def resolve_backend(device: torch.device) -> str:
+    """The backend that serves tensors on a device: the forced one, else the best available.
+
+    Raises:
+        ValueError: If the environment variable names no backend.
+        RuntimeError: If the forced backend cannot run there; the message says why.
+    """
+    name = use_backend._forced or _checked(_FROM_ENVIRONMENT, ENVIRONMENT_VARIABLE)
+    if name == AUTO:
+        return _automatic(device.type)
+    reason = obstacle(name, device.type)
+    if reason is not None:
+        raise RuntimeError(
+            f"scan backend '{name}' was asked for but cannot run: {reason}. "
+            f"Use another with rsmamba_mm.ops.use_backend(name) or {ENVIRONMENT_VARIABLE}, or 'auto'."
+        )
+    return name
+
+
+def load_backend(name: str) -> ModuleType:
+    """The module that implements a backend."""
+    return import_module(BACKENDS[name].module)
+
+
+register_backend('reference', 'rsmamba_mm.ops.backends.reference', priority=-10)
+register_backend('torch', 'rsmamba_mm.ops.backends.torch_chunked', priority=0)

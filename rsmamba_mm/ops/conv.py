@@ -1,0 +1,104 @@
+"""Causal depthwise convolution along several scan orders at once."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from .backends import load_backend, reference, resolve_backend
+
+
+def multi_order_conv1d(
+    x: Tensor,
+    weight: Tensor,
+    bias: Tensor | None,
+    orders: Tensor,
+    activation: str | None = 'silu',
+) -> Tensor:
+    """Mamba's causal depthwise conv1d of one sequence, read along K orders.
+
+    At step t of order k, the output at token ``orders[k, t]`` sees the tokens at steps
+    ``t - W + 1 … t`` of that order. Half precision is computed in float32.
+
+    Args:
+        x (Tensor): ``(B, L, E)``, in token order.
+        weight (Tensor): ``(E, W)``.
+        bias (Tensor, optional): ``(E,)``.
+        orders (Tensor): ``(K, L)`` int64, each row a permutation of the tokens.
+        activation (str, optional): ``'silu'`` or None. Defaults to ``'silu'``.
+
+    Returns:
+        Tensor: ``(B, K, L, E)`` in token order and x's dtype.
+
+    Raises:
+        ValueError: If the shapes do not fit together or the activation is another.
+        RuntimeError: If the forced backend cannot run.
+    """
+    if activation not in ('silu', None):
+        raise ValueError(f"conv1d: activation must be 'silu' or None, got {activation!r}")
+    if x.dim() != 3 or weight.dim() != 2 or weight.shape[0] != x.shape[2]:
+        raise ValueError(
+            f'conv1d: x must be (B, L, E) and weight (E, W), got {tuple(x.shape)} and '
+            f'{tuple(weight.shape)}'
+        )
+    if orders.dim() != 2 or orders.shape[1] != x.shape[1]:
+        raise ValueError(
+            f'conv1d: orders must be (K, {x.shape[1]}) for x of {tuple(x.shape)}, got '
+            f'{tuple(orders.shape)}'
+        )
+    if bias is not None and bias.shape != weight.shape[:1]:
+        raise ValueError(f'conv1d: bias must be ({weight.shape[0]},), got {tuple(bias.shape)}')
+    backend = resolve_backend(x.device)
+    silu = activation == 'silu'
+    if backend == 'reference':
+        return reference.conv(x, weight, bias, orders, silu)
+    return torch.ops.rsmamba_mm.conv1d(x, weight, bias, orders, silu, backend)
+
+
+@torch.library.custom_op('rsmamba_mm::conv1d', mutates_args=())
+def _conv1d(
+    x: Tensor, weight: Tensor, bias: Tensor | None, orders: Tensor, silu: bool, backend: str
+) -> Tensor:
+    return load_backend(backend).conv_forward(x, weight, bias, orders, silu)
+
+
+@_conv1d.register_fake
+def _(x, weight, bias, orders, silu, backend):
+    return x.new_empty(x.shape[0], len(orders), *x.shape[1:])
+
+
+@torch.library.custom_op('rsmamba_mm::conv1d_backward', mutates_args=())
+def _conv1d_backward(
+    grad_y: Tensor,
+    x: Tensor,
+    weight: Tensor,
+    bias: Tensor | None,
+    orders: Tensor,
+    silu: bool,
+    backend: str,
+) -> tuple[Tensor, Tensor, Tensor]:
+    run = load_backend(backend).conv_backward
+    grad_x, grad_weight, grad_bias = run(grad_y, x, weight, bias, orders, silu)
+    return grad_x, grad_weight, x.new_empty(0) if grad_bias is None else grad_bias
+
+
+@_conv1d_backward.register_fake
+def _(grad_y, x, weight, bias, orders, silu, backend):
+    grad_bias = x.new_empty(0) if bias is None else torch.empty_like(bias)
+    return x.new_empty(x.shape), weight.new_empty(weight.shape), grad_bias
+
+
+def _setup_context(ctx, inputs, output):
+    *tensors, ctx.silu, ctx.backend = inputs
+    ctx.save_for_backward(*tensors)
+
+
+def _backward(ctx, grad_y):
+    x, weight, bias, orders = ctx.saved_tensors
+    grads = torch.ops.rsmamba_mm.conv1d_backward(
+        grad_y, x, weight, bias, orders, ctx.silu, ctx.backend
+    )
+    return *grads[:2], None if bias is None else grads[2], None, None, None
+
+
+_conv1d.register_autograd(_backward, setup_context=_setup_context)

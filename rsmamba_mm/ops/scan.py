@@ -1,0 +1,249 @@
+"""The selective scan of Mamba, along one order or several, behind one operator.
+
+Token layout: every sequence is held in the order of the tokens, channels last, whatever the order in
+which it is scanned; ``orders`` says which token is read, and written, at each step. So flipped and
+shuffled copies, and their inverses, exist nowhere outside a backend.
+"""
+
+from __future__ import annotations
+
+import torch
+from einops import rearrange
+from torch import Tensor
+
+from .backends import load_backend, reference, resolve_backend
+from .backends.torch_chunked import chunk_length
+
+
+def multi_order_scan(
+    u: Tensor,
+    delta: Tensor,
+    A: Tensor,
+    B: Tensor,
+    C: Tensor,
+    D: Tensor | None = None,
+    orders: Tensor | None = None,
+    delta_bias: Tensor | None = None,
+    delta_softplus: bool = False,
+    return_last_state: bool = False,
+) -> Tensor | tuple[Tensor, Tensor]:
+    """Selective scan (Mamba, arXiv:2312.00752, Alg. 2) of K sequences in one call.
+
+    At step t of order k, reading token ``i = orders[k, t]``: ``h ← exp(Δ_i A) h + Δ_i B_i u_i`` and
+    ``y_i = C_i·h + D u_i``. Half precision is computed in float32.
+
+    Args:
+        u (Tensor): ``(B, K, L, E)``, or ``(B, 1, L, E)`` for one input read along all orders.
+        delta (Tensor): Step sizes, ``(B, K, L, E)``.
+        A (Tensor): State matrix, real, ``(E, N)`` shared by the orders or ``(K, E, N)``.
+        B (Tensor): ``(B, K, L, N)``.
+        C (Tensor): ``(B, K, L, N)``.
+        D (Tensor, optional): Skip, ``(E,)`` or ``(K, E)``. Defaults to None.
+        orders (Tensor, optional): ``(K, L)`` int64, each row a permutation of the tokens; None
+            reads the tokens as they stand. Defaults to None.
+        delta_bias (Tensor, optional): ``(E,)`` or ``(K, E)``, added to delta. Defaults to None.
+        delta_softplus (bool): Whether softplus follows. Defaults to False.
+        return_last_state (bool): Whether to return the last state too. Defaults to False.
+
+    Returns:
+        Tensor | tuple[Tensor, Tensor]: ``(B, K, L, E)`` in token order and u's dtype; with
+        ``return_last_state`` also ``(B, K, E, N)``, at least float32.
+
+    Raises:
+        ValueError: If the shapes do not fit together.
+        TypeError: If a tensor is complex or an integer.
+        RuntimeError: If the forced backend cannot run.
+    """
+    _check_scan(u, delta, A, B, C, D, orders, delta_bias)
+    backend = resolve_backend(u.device)
+    if backend == 'reference':
+        y, last = reference.scan(u, delta, A, B, C, D, delta_bias, orders, delta_softplus)
+        return (y, last) if return_last_state else y
+    tensors = (u, delta, A, B, C, D, delta_bias)
+    keep_states = torch.is_grad_enabled() and any(
+        x is not None and x.requires_grad for x in tensors
+    )
+    y, last, _ = torch.ops.rsmamba_mm.scan(*tensors, orders, delta_softplus, keep_states, backend)
+    return (y, last.mT) if return_last_state else y
+
+
+def selective_scan(
+    u: Tensor,
+    delta: Tensor,
+    A: Tensor,
+    B: Tensor,
+    C: Tensor,
+    D: Tensor | None = None,
+    z: Tensor | None = None,
+    delta_bias: Tensor | None = None,
+    delta_softplus: bool = False,
+    return_last_state: bool = False,
+) -> Tensor | tuple[Tensor, Tensor]:
+    """Selective scan with the shapes of mamba_ssm's ``selective_scan_fn``, for real A.
+
+    Args:
+        u (Tensor): ``(B, D, L)``.
+        delta (Tensor): ``(B, D, L)``.
+        A (Tensor): ``(D, N)``.
+        B (Tensor): ``(B, N, L)``, or ``(B, G, N, L)`` for G groups of D / G channels.
+        C (Tensor): As B.
+        D (Tensor, optional): ``(D,)``. Defaults to None.
+        z (Tensor, optional): Gate ``(B, D, L)``: the output is multiplied by SiLU(z). Defaults to
+            None.
+        delta_bias (Tensor, optional): ``(D,)``. Defaults to None.
+        delta_softplus (bool): Whether softplus follows delta + delta_bias. Defaults to False.
+        return_last_state (bool): Whether to return the last state too. Defaults to False.
+
+    Returns:
+        Tensor | tuple[Tensor, Tensor]: ``(B, D, L)`` in u's dtype; with ``return_last_state`` also
+        ``(B, D, N)``, at least float32.
+
+    Raises:
+        ValueError: If the shapes do not fit together.
+        TypeError: If a tensor is complex or an integer.
+        RuntimeError: If the forced backend cannot run.
+    """
+    if u.dim() != 3:
+        raise ValueError(f'selective_scan: u must be (B, D, L), got {tuple(u.shape)}')
+    if B.dim() not in (3, 4) or C.dim() not in (3, 4):
+        raise ValueError(
+            'selective_scan: B and C must be (B, N, L) or (B, G, N, L), got '
+            f'{tuple(B.shape)} and {tuple(C.shape)}; input-independent B and C are not supported'
+        )
+    B, C = (x.unsqueeze(1) if x.dim() == 3 else x for x in (B, C))
+    groups = B.shape[1]
+    if C.shape[1] != groups or u.shape[1] % groups:
+        raise ValueError(
+            f'selective_scan: {u.shape[1]} channels with B of {groups} and C of {C.shape[1]} groups: '
+            'both need the same number of groups, and it must divide the channels'
+        )
+    split = '(g d) -> g d'
+    y, last = multi_order_scan(
+        rearrange(u, 'b (g d) l -> b g l d', g=groups),
+        rearrange(delta, 'b (g d) l -> b g l d', g=groups),
+        rearrange(A, '(g d) n -> g d n', g=groups),
+        B.mT,
+        C.mT,
+        None if D is None else rearrange(D, split, g=groups),
+        delta_bias=None if delta_bias is None else rearrange(delta_bias, split, g=groups),
+        delta_softplus=delta_softplus,
+        return_last_state=True,
+    )
+    y = rearrange(y, 'b g l d -> b (g d) l')
+    if z is not None:
+        y = (y.to(last.dtype) * torch.nn.functional.silu(z.to(last.dtype))).to(y.dtype)
+    return (y, rearrange(last, 'b g d n -> b (g d) n')) if return_last_state else y
+
+
+def _check_scan(u, delta, A, B, C, D, orders, delta_bias) -> None:
+    """Refuse what does not fit, in words, before a backend reads past the end of something."""
+    for name, x in dict(u=u, delta=delta, A=A, B=B, C=C, D=D, delta_bias=delta_bias).items():
+        if x is not None and not x.is_floating_point():
+            raise TypeError(f'scan: {name} must be real floating point, got {x.dtype}')
+    if delta.dim() != 4 or A.dim() not in (2, 3):
+        raise ValueError(
+            f'scan: delta must be (B, K, L, E) and A (E, N) or (K, E, N), got {tuple(delta.shape)} '
+            f'and {tuple(A.shape)}'
+        )
+    batch, paths, length, channels = delta.shape
+    states = A.shape[-1]
+    expected = {
+        'u': (u, [(batch, paths, length, channels), (batch, 1, length, channels)]),
+        'A': (A, [(channels, states), (paths, channels, states)]),
+        'B': (B, [(batch, paths, length, states)]),
+        'C': (C, [(batch, paths, length, states)]),
+        'D': (D, [(channels,), (paths, channels)]),
+        'delta_bias': (delta_bias, [(channels,), (paths, channels)]),
+        'orders': (orders, [(paths, length)]),
+    }
+    for name, (x, shapes) in expected.items():
+        if x is not None and tuple(x.shape) not in shapes:
+            wanted = ' or '.join(map(str, dict.fromkeys(shapes)))
+            raise ValueError(
+                f'scan: {name} must be {wanted} beside delta of {tuple(delta.shape)} and A of '
+                f'{tuple(A.shape)}, got {tuple(x.shape)}'
+            )
+
+
+@torch.library.custom_op('rsmamba_mm::scan', mutates_args=())
+def _scan(
+    u: Tensor,
+    delta: Tensor,
+    A: Tensor,
+    B: Tensor,
+    C: Tensor,
+    D: Tensor | None,
+    delta_bias: Tensor | None,
+    orders: Tensor | None,
+    delta_softplus: bool,
+    keep_states: bool,
+    backend: str,
+) -> tuple[Tensor, Tensor, Tensor]:
+    run = load_backend(backend).scan_forward
+    return run(u, delta, A, B, C, D, delta_bias, orders, delta_softplus, keep_states)
+
+
+@_scan.register_fake
+def _(u, delta, A, B, C, D, delta_bias, orders, delta_softplus, keep_states, backend):
+    batch, paths, length, channels = delta.shape
+    state = (batch, paths, A.shape[-1], channels)
+    chunks = -(-length // chunk_length(length)) if keep_states else 0
+    dtype = reference.compute_dtype(u)
+    return (
+        delta.new_empty(delta.shape, dtype=u.dtype),
+        delta.new_empty(state, dtype=dtype),
+        delta.new_empty((chunks, *state), dtype=dtype),
+    )
+
+
+@torch.library.custom_op('rsmamba_mm::scan_backward', mutates_args=())
+def _scan_backward(
+    grad_y: Tensor,
+    grad_last: Tensor | None,
+    u: Tensor,
+    delta: Tensor,
+    A: Tensor,
+    B: Tensor,
+    C: Tensor,
+    D: Tensor | None,
+    delta_bias: Tensor | None,
+    orders: Tensor | None,
+    delta_softplus: bool,
+    kept: Tensor,
+    backend: str,
+) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]:
+    run = load_backend(backend).scan_backward
+    grads = run(
+        grad_y, grad_last, u, delta, A, B, C, D, delta_bias, orders, delta_softplus, kept
+    )
+    # an operator returns tensors: an empty one stands for the gradient of an absent input
+    return tuple(u.new_empty(0) if grad is None else grad for grad in grads)
+
+
+@_scan_backward.register_fake
+def _(grad_y, grad_last, u, delta, A, B, C, D, delta_bias, *_):
+    inputs = (u, delta, A, B, C, D, delta_bias)
+    return tuple(
+        u.new_empty(0) if x is None else torch.empty_like(x, memory_format=torch.contiguous_format)
+        for x in inputs
+    )
+
+
+def _setup_context(ctx, inputs, output):
+    *tensors, orders, ctx.delta_softplus, ctx.keep_states, ctx.backend = inputs
+    ctx.save_for_backward(*tensors, orders, output[2])
+    ctx.set_materialize_grads(False)
+
+
+def _backward(ctx, grad_y, grad_last, _):
+    *inputs, orders, kept = ctx.saved_tensors
+    if grad_y is None:
+        grad_y = torch.zeros_like(inputs[1])
+    grads = torch.ops.rsmamba_mm.scan_backward(
+        grad_y, grad_last, *inputs, orders, ctx.delta_softplus, kept, ctx.backend
+    )
+    present = (None if x is None else grad for x, grad in zip(inputs, grads, strict=True))
+    return (*present, None, None, None, None)
+
+
+_scan.register_autograd(_backward, setup_context=_setup_context)
