@@ -1,0 +1,48 @@
+# scenes drawn from a seed: nothing to download
+num_classes = 12
+data_preprocessor = dict(
+    num_classes=num_classes,
+    mean=[110.0, 115.0, 100.0],
+    std=[50.0, 48.0, 48.0],
+    to_rgb=True,
+)
+
+train_pipeline = [
+    dict(type='RandomFlip', prob=0.5, direction='horizontal'),
+    dict(type='RandomFlip', prob=0.5, direction='vertical'),
+    dict(type='PackInputs'),
+]
+test_pipeline = [dict(type='PackInputs')]
+
+train_dataloader = dict(
+    batch_size=32,
+    num_workers=1,
+    persistent_workers=True,
+    sampler=dict(type='DefaultSampler', shuffle=True),
+    dataset=dict(
+        type='SyntheticScenes', num_images=1800, img_size=128, seed=0, pipeline=train_pipeline
+    ),
+)
+val_dataloader = dict(
+    batch_size=32,
+    num_workers=1,
+    persistent_workers=True,
+    sampler=dict(type='DefaultSampler', shuffle=False),
+    dataset=dict(
+        type='SyntheticScenes', num_images=240, img_size=128, seed=1, pipeline=test_pipeline
+    ),
+)
+test_dataloader = dict(
+    batch_size=32,
+    num_workers=1,
+    sampler=dict(type='DefaultSampler', shuffle=False),
+    dataset=dict(
+        type='SyntheticScenes', num_images=600, img_size=128, seed=2, pipeline=test_pipeline
+    ),
+)
+
+val_evaluator = [
+    dict(type='Accuracy', topk=1),
+    dict(type='SingleLabelMetric', items=['precision', 'recall', 'f1-score']),
+]
+test_evaluator = val_evaluator

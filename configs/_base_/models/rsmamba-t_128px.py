@@ -1,0 +1,12 @@
+# a model small enough to learn on two CPU cores in a few minutes
+_base_ = './rsmamba.py'
+
+model = dict(
+    backbone=dict(
+        arch=dict(embed_dims=64, num_layers=6, feedforward_channels=128),
+        img_size=128,
+        patch_cfg=dict(stride=16),
+        layer_cfgs=dict(d_state=8),
+    ),
+    head=dict(in_channels=64),
+)

@@ -1,0 +1,8 @@
+_base_ = [
+    '../_base_/models/rsmamba-t_128px.py',
+    '../_base_/datasets/synthetic_scenes_128px.py',
+    '../_base_/schedules/rsmamba-t_adamw.py',
+    '../_base_/default_runtime.py',
+]
+
+model = dict(head=dict(num_classes=12))

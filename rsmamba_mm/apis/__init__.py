@@ -1,0 +1,17 @@
+"""What the command lines and a Python user call."""
+
+from .runner import (
+    OptionError,
+    add_test_arguments,
+    add_train_arguments,
+    prepare_test,
+    prepare_train,
+)
+
+__all__ = [
+    'OptionError',
+    'add_test_arguments',
+    'add_train_arguments',
+    'prepare_test',
+    'prepare_train',
+]

@@ -1,0 +1,189 @@
+"""From command line to configured runner: the options of OpenMMLab's train and test tools."""
+
+from __future__ import annotations
+
+import os
+from argparse import ArgumentParser, Namespace
+from copy import deepcopy
+from pathlib import Path
+
+import torch
+from mmengine.config import Config, DictAction
+from mmengine.evaluator import DumpResults
+from mmengine.registry import RUNNERS
+from mmengine.runner import Runner
+
+
+class OptionError(ValueError):
+    """An option of a command line that cannot be served; the message is for the person who gave it."""
+
+
+def add_train_arguments(parser: ArgumentParser) -> None:
+    """Add the options of ``tools/train.py``."""
+    _add_common_arguments(parser)
+    parser.add_argument(
+        '--resume',
+        nargs='?',
+        const='auto',
+        help='continue from this checkpoint, or, with no value, from the latest in the work dir',
+    )
+    parser.add_argument('--amp', action='store_true', help='train in mixed precision')
+    parser.add_argument(
+        '--auto-scale-lr',
+        action='store_true',
+        help='scale the learning rate by the actual batch size over the one it was set for',
+    )
+    parser.add_argument(
+        '--no-validate', action='store_true', help='do not evaluate during training'
+    )
+
+
+def add_test_arguments(parser: ArgumentParser) -> None:
+    """Add the options of ``tools/test.py``."""
+    parser.add_argument('checkpoint', help='checkpoint to evaluate')
+    _add_common_arguments(parser)
+    parser.add_argument('--out', help='file for the predictions (.pkl)')
+    parser.add_argument(
+        '--tta',
+        action='store_true',
+        help="test-time augmentation: the config's tta_model and tta_pipeline, else flips",
+    )
+    parser.add_argument('--amp', action='store_true', help='test in mixed precision')
+
+
+def prepare_train(args: Namespace) -> Runner:
+    """Build the runner that ``tools/train.py`` trains.
+
+    Args:
+        args (Namespace): Parsed options of :func:`add_train_arguments` and ``config``.
+
+    Returns:
+        Runner: Ready for ``train()``.
+
+    Raises:
+        OptionError: If a file is not there or an option does not fit the machine or the config.
+    """
+    cfg = load_config(args)
+    if args.no_validate:
+        cfg.val_cfg = cfg.val_dataloader = cfg.val_evaluator = None
+    if args.amp:
+        _check_amp()
+        cfg.optim_wrapper.type = 'AmpOptimWrapper'
+        cfg.optim_wrapper.setdefault('loss_scale', 'dynamic')
+    if args.resume is not None:
+        cfg.resume = True
+        cfg.load_from = None if args.resume == 'auto' else _existing(args.resume, 'checkpoint')
+    if args.auto_scale_lr:
+        if 'base_batch_size' not in cfg.get('auto_scale_lr', {}):
+            raise OptionError(
+                f'--auto-scale-lr: {args.config} does not say for which batch size its learning rate '
+                'is: add auto_scale_lr = dict(base_batch_size=…)'
+            )
+        cfg.auto_scale_lr.enable = True
+    return build_runner(cfg)
+
+
+def prepare_test(args: Namespace) -> Runner:
+    """Build the runner that ``tools/test.py`` tests.
+
+    Args:
+        args (Namespace): Parsed options of :func:`add_test_arguments` and ``config``.
+
+    Returns:
+        Runner: Ready for ``test()``.
+
+    Raises:
+        OptionError: If a file is not there or an option does not fit the machine or the config.
+    """
+    cfg = load_config(args)
+    cfg.load_from = _existing(args.checkpoint, 'checkpoint')
+    if args.amp:
+        _check_amp()
+        cfg.test_cfg.fp16 = True
+    if args.tta:
+        add_test_time_augmentation(cfg)
+    if args.out and not args.out.endswith(('.pkl', '.pickle')):
+        raise OptionError(f'--out: predictions are written as .pkl, got {args.out}')
+    runner = build_runner(cfg)
+    if args.out:
+        Path(args.out).parent.mkdir(parents=True, exist_ok=True)
+        runner.test_evaluator.metrics.append(DumpResults(out_file_path=args.out))
+    return runner
+
+
+def load_config(args: Namespace) -> Config:
+    """Read the config and merge the options that all tools share into it.
+
+    Raises:
+        OptionError: If there is no such config.
+    """
+    # older launchers pass the rank as an option, torchrun as a variable
+    os.environ.setdefault('LOCAL_RANK', str(args.local_rank))
+    cfg = Config.fromfile(_existing(args.config, 'config'))
+    cfg.launcher = args.launcher
+    if args.cfg_options is not None:
+        cfg.merge_from_dict(args.cfg_options)
+    if args.work_dir is not None:
+        cfg.work_dir = args.work_dir
+    elif cfg.get('work_dir') is None:
+        cfg.work_dir = str(Path('work_dirs') / Path(args.config).stem)
+    return cfg
+
+
+def build_runner(cfg: Config) -> Runner:
+    """The runner of a config, of the class that ``runner_type`` names if it does."""
+    return RUNNERS.build(cfg) if 'runner_type' in cfg else Runner.from_cfg(cfg)
+
+
+def add_test_time_augmentation(cfg: Config) -> None:
+    """Wrap a config's model and test pipeline for test-time augmentation.
+
+    Raises:
+        OptionError: If the config is no classifier and does not say itself how to augment.
+    """
+    if 'tta_model' not in cfg or 'tta_pipeline' not in cfg:
+        if cfg.get('default_scope') != 'mmpretrain':
+            raise OptionError('--tta: the config needs tta_model and tta_pipeline')
+        *steps, pack = deepcopy(cfg.test_dataloader.dataset.pipeline)
+        flips = [
+            dict(type='RandomFlip', prob=prob, direction='horizontal') for prob in (0.0, 1.0)
+        ]
+        cfg.tta_model = dict(type='AverageClsScoreTTA')
+        cfg.tta_pipeline = [*steps, dict(type='TestTimeAug', transforms=[flips, [pack]])]
+    cfg.model = dict(**cfg.tta_model, module=cfg.model)
+    cfg.test_dataloader.dataset.pipeline = cfg.tta_pipeline
+
+
+def _add_common_arguments(parser: ArgumentParser) -> None:
+    parser.add_argument(
+        '--work-dir', help='folder for logs and checkpoints (default: work_dirs/CONFIG)'
+    )
+    parser.add_argument(
+        '--cfg-options',
+        nargs='+',
+        action=DictAction,
+        metavar='KEY=VALUE',
+        help='override entries of the config, such as train_dataloader.batch_size=8; lists as '
+        'key="[a,b]", without spaces',
+    )
+    parser.add_argument(
+        '--launcher',
+        choices=['none', 'pytorch', 'slurm', 'mpi'],
+        default='none',
+        help='how the processes of a distributed job were started',
+    )
+    parser.add_argument('--local_rank', '--local-rank', type=int, default=0)
+
+
+def _existing(path: str, what: str) -> str:
+    # a checkpoint may be an address that mmengine knows how to open
+    if '://' not in path and not Path(path).is_file():
+        raise OptionError(f'{what} not found: {path} (from {Path.cwd()})')
+    return path
+
+
+def _check_amp() -> None:
+    if not torch.cuda.is_available():
+        raise OptionError(
+            '--amp: mixed precision needs a GPU, and PyTorch sees none here: leave --amp out'
+        )

@@ -1,0 +1,168 @@
+"""Pictures of a classification run: learning curve, confusion matrix, right and wrong predictions."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+from matplotlib.figure import Figure
+from torch import Tensor
+from torch.utils.data import Dataset
+
+RIGHT, WRONG = '#2e7d32', '#c62828'
+
+
+def plot_learning_curve(scalars: str | Path, out: str | Path) -> Path:
+    """Training loss and validation accuracy over the epochs.
+
+    Args:
+        scalars (str | Path): ``vis_data/scalars.json`` of a run of MMEngine.
+        out (str | Path): The picture to write.
+
+    Returns:
+        Path: The picture.
+
+    Raises:
+        ValueError: If the file records no training loss.
+    """
+    records = [json.loads(line) for line in Path(scalars).read_text().splitlines() if line]
+    train = [r for r in records if 'loss' in r]
+    val = [r for r in records if 'accuracy/top1' in r]
+    if not train:
+        raise ValueError(f'{scalars} records no training loss: the run ended before its first log')
+    # training is logged every few iterations, validation once an epoch: put both on one axis
+    last_epoch = train[-1]['epoch']
+    per_epoch = train[-1]['iter'] / last_epoch
+    figure = Figure(figsize=(8, 4.5), layout='constrained')
+    loss_axis = figure.add_subplot()
+    epochs = [r['iter'] / per_epoch for r in train]
+    (loss,) = loss_axis.plot(epochs, [r['loss'] for r in train], color='#1565c0', label='training loss')
+    loss_axis.set(xlabel='epoch', ylabel='training loss', xlim=(0, last_epoch), ylim=(0, None))
+    loss_axis.grid(alpha=0.3)
+    lines = [loss]
+    if val:
+        accuracy_axis = loss_axis.twinx()
+        steps, accuracy = zip(*((r['step'], r['accuracy/top1']) for r in val), strict=True)
+        lines += accuracy_axis.plot(
+            steps, accuracy, color=RIGHT, marker='o', markersize=3, label='validation accuracy'
+        )
+        accuracy_axis.set(ylabel='validation accuracy (%)', ylim=(0, 100))
+        best = int(np.argmax(accuracy))
+        accuracy_axis.annotate(
+            f'{accuracy[best]:.1f} %',
+            (steps[best], accuracy[best]),
+            xytext=(-4, -14),
+            textcoords='offset points',
+            ha='right',
+            color=RIGHT,
+        )
+    loss_axis.legend(handles=lines, loc='center right')
+    loss_axis.set_title('Learning curve')
+    return _save(figure, out)
+
+
+def plot_confusion_matrix(matrix: Tensor, classes: Sequence[str], out: str | Path) -> Path:
+    """Confusion matrix, coloured by the share of each true class.
+
+    Args:
+        matrix (Tensor): ``(C, C)`` counts, rows true and columns predicted classes, as mmpretrain's
+            ``ConfusionMatrix.calculate`` gives them.
+        classes (Sequence[str]): Names of the C classes.
+        out (str | Path): The picture to write.
+
+    Returns:
+        Path: The picture.
+    """
+    counts = np.asarray(matrix)
+    share = counts / np.maximum(counts.sum(1, keepdims=True), 1)
+    size = 3 + 0.42 * len(classes)
+    figure = Figure(figsize=(size + 0.8, size), layout='constrained')
+    axis = figure.add_subplot()
+    image = axis.imshow(share * 100, cmap='Blues', vmin=0, vmax=100)
+    for (row, column), count in np.ndenumerate(counts):
+        if count:
+            shade = 'white' if share[row, column] > 0.5 else 'black'
+            axis.text(column, row, count, ha='center', va='center', color=shade, fontsize=8)
+    ticks = range(len(classes))
+    axis.set_xticks(ticks, classes, rotation=60, ha='right', rotation_mode='anchor')
+    axis.set_yticks(ticks, classes)
+    axis.set(xlabel='predicted', ylabel='true')
+    accuracy = counts.trace() / max(counts.sum(), 1) * 100
+    axis.set_title(f'{accuracy:.1f} % of {counts.sum()} images are right')
+    figure.colorbar(image, ax=axis, label='% of the true class', shrink=0.8)
+    return _save(figure, out)
+
+
+def plot_predictions(
+    dataset: Dataset,
+    scores: Tensor,
+    labels: Tensor,
+    classes: Sequence[str],
+    out: str | Path,
+    columns: int = 8,
+    bgr: bool = True,
+) -> Path:
+    """A sheet of predictions: the surest right one of each class above, the surest wrong ones below.
+
+    Args:
+        dataset (Dataset): Gives ``dict(inputs=(bands, H, W) uint8 tensor)`` at the index of a
+            prediction, as mmpretrain's data sets in test mode do.
+        scores (Tensor): ``(N, C)`` scores in the order of the data set.
+        labels (Tensor): ``(N,)`` true classes.
+        classes (Sequence[str]): Names of the C classes.
+        out (str | Path): The picture to write.
+        columns (int): Pictures in a row. Defaults to 8.
+        bgr (bool): Whether the first three bands are blue, green, red. Defaults to True.
+
+    Returns:
+        Path: The picture.
+    """
+    confidence, predicted = scores.max(1)
+    is_right = predicted == labels
+    ranked = confidence.argsort(descending=True).tolist()
+    right: dict[int, int] = {}
+    for index in ranked:
+        if is_right[index]:
+            right.setdefault(int(labels[index]), index)
+    wrong = [index for index in ranked if not is_right[index]][: 2 * columns]
+    chosen = [right[label] for label in sorted(right)][: 3 * columns]
+    rows_right, rows_wrong = (-(-len(part) // columns) for part in (chosen, wrong))
+    rows = max(1, rows_right + rows_wrong)
+    figure = Figure(figsize=(1.7 * columns, 2.05 * rows + 0.5), layout='constrained')
+    axes = figure.subplots(rows, columns, squeeze=False)
+    for axis in axes.flat:
+        axis.axis('off')
+    for first_row, part in ((0, chosen), (rows_right, wrong)):
+        for place, index in enumerate(part):
+            axis = axes[first_row + place // columns, place % columns]
+            image = dataset[index]['inputs'][:3].permute(1, 2, 0).numpy()
+            axis.imshow(image[..., ::-1] if bgr and image.shape[-1] == 3 else image, cmap='gray')
+            name = classes[int(predicted[index])]
+            title = f'{name} {confidence[index] * 100:.0f} %'
+            if not is_right[index]:
+                title += f'\n(is {classes[int(labels[index])]})'
+            axis.set_title(title, fontsize=8, color=RIGHT if is_right[index] else WRONG)
+    figure.suptitle(
+        f'Predictions: {int(is_right.sum())} right (green), {int((~is_right).sum())} wrong (red) '
+        f'of {len(labels)}'
+    )
+    return _save(figure, out)
+
+
+def load_predictions(path: str | Path) -> tuple[Tensor, Tensor]:
+    """Scores ``(N, C)`` and true classes ``(N,)`` of a file that ``tools/test.py --out`` wrote."""
+    from mmengine.fileio import load
+
+    samples = load(str(path))
+    scores = torch.stack([sample['pred_score'] for sample in samples])
+    return scores, torch.cat([sample['gt_label'] for sample in samples])
+
+
+def _save(figure: Figure, out: str | Path) -> Path:
+    out = Path(out)
+    out.parent.mkdir(parents=True, exist_ok=True)
+    figure.savefig(out, dpi=120)
+    return out

@@ -1,0 +1,287 @@
+"""Every backend against the reference in float64."""
+
+import itertools
+
+import pytest
+import torch
+import torch.nn.functional as F
+
+from rsmamba_mm.ops import BACKENDS, make_orders, multi_order_scan, selective_scan, use_backend
+
+FAST_BACKENDS = [name for name in BACKENDS if name != 'reference']
+# largest error relative to the largest entry of the tensor
+TOLERANCE = {
+    torch.float64: 1e-12,
+    torch.float32: 2e-5,
+    torch.bfloat16: 2e-2,
+    torch.float16: 3e-3,
+}
+
+
+def scan_inputs(batch, paths, length, channels, states, dtype, shared=True, one_u=False, seed=0):
+    """Inputs as a mixer makes them: activations in `dtype`, parameters in at least float32."""
+    generator = torch.Generator().manual_seed(seed)
+
+    def draw(*shape):
+        return torch.randn(*shape, generator=generator, dtype=torch.float64)
+
+    own = () if shared else (paths,)
+    activations = dict(
+        u=draw(batch, 1 if one_u else paths, length, channels),
+        delta=draw(batch, paths, length, channels),
+        B=draw(batch, paths, length, states),
+        C=draw(batch, paths, length, states),
+    )
+    parameters = dict(
+        A=-torch.exp(draw(*own, channels, states)),
+        D=draw(*own, channels),
+        delta_bias=draw(*own, channels),
+    )
+    parameter_dtype = torch.promote_types(dtype, torch.float32)
+    inputs = {name: x.to(dtype) for name, x in activations.items()}
+    inputs |= {name: x.to(parameter_dtype) for name, x in parameters.items()}
+    return {name: x.requires_grad_() for name, x in inputs.items()}
+
+
+def run(inputs, backend, last_weight=1.0, **options):
+    """Outputs and gradients of a scalar of them."""
+    with use_backend(backend):
+        y, last = multi_order_scan(**inputs, return_last_state=True, **options)
+    weights = torch.cos(torch.arange(y.numel(), dtype=torch.float64)).view(y.shape)
+    (y.double() * weights).sum().add(last_weight * last.double().sum()).backward()
+    gradients = {f'd{name}': x.grad for name, x in inputs.items() if x is not None}
+    return dict(y=y, last=last, **gradients)
+
+
+def judge(inputs, **options):
+    exact = {
+        name: None if x is None else x.detach().double().requires_grad_()
+        for name, x in inputs.items()
+    }
+    return run(exact, 'reference', **options)
+
+
+def assert_close(ours, exact, dtype):
+    for name, expected in exact.items():
+        scale = expected.abs().max().clamp(min=1e-6)
+        error = ((ours[name].double() - expected).abs().max() / scale).item()
+        assert error < TOLERANCE[dtype], f'{name}: relative error {error:.1e}'
+
+
+SHAPES = [
+    # batch, paths, length, channels, states
+    (1, 1, 1, 1, 1),
+    (2, 1, 7, 5, 3),
+    (1, 3, 17, 12, 16),
+    (2, 3, 64, 9, 4),
+    (1, 4, 97, 20, 16),
+    (2, 2, 33, 6, 64),
+]
+
+
+@pytest.mark.parametrize('backend', FAST_BACKENDS)
+@pytest.mark.parametrize('dtype', TOLERANCE, ids=str)
+@pytest.mark.parametrize('shape', SHAPES, ids=str)
+@pytest.mark.parametrize('shared', [True, False], ids=['shared', 'per-order'])
+def test_backend_equals_reference(backend, dtype, shape, shared):
+    batch, paths, length, channels, states = shape
+    orders = make_orders(['forward', 'reverse', 'shuffle', 'shuffle'][:paths], 1, length)
+    inputs = scan_inputs(*shape, dtype, shared=shared)
+    options = dict(orders=orders, delta_softplus=True)
+    assert_close(run(inputs, backend, **options), judge(inputs, **options), dtype)
+
+
+@pytest.mark.parametrize('backend', FAST_BACKENDS)
+@pytest.mark.parametrize(
+    ('has_D', 'has_bias', 'softplus', 'has_orders', 'one_u'),
+    list(itertools.product([True, False], repeat=5)),
+)
+def test_backend_options(backend, has_D, has_bias, softplus, has_orders, one_u):
+    inputs = scan_inputs(2, 3, 19, 6, 4, torch.float64, one_u=one_u)
+    inputs['D'] = inputs['D'] if has_D else None
+    inputs['delta_bias'] = inputs['delta_bias'] if has_bias else None
+    if not softplus:  # a negative step grows without bound
+        inputs['delta'] = (inputs['delta'].detach().abs() / 8).requires_grad_()
+        inputs['delta_bias'] = inputs['delta_bias'].detach().abs() if has_bias else None
+        if has_bias:
+            inputs['delta_bias'].requires_grad_()
+    orders = make_orders(['shuffle', 'reverse', 'forward'], 1, 19) if has_orders else None
+    options = dict(orders=orders, delta_softplus=softplus)
+    assert_close(run(inputs, backend, **options), judge(inputs, **options), torch.float64)
+
+
+@pytest.mark.parametrize('backend', FAST_BACKENDS)
+def test_non_contiguous_inputs(backend):
+    inputs = scan_inputs(2, 2, 21, 6, 4, torch.float64)
+    strided = {
+        name: x.detach().mT.contiguous().mT.requires_grad_() if x.dim() > 1 else x
+        for name, x in inputs.items()
+    }
+    assert not strided['u'].is_contiguous()
+    assert_close(
+        run(strided, backend, delta_softplus=True),
+        judge(inputs, delta_softplus=True),
+        torch.float64,
+    )
+
+
+@pytest.mark.parametrize('backend', BACKENDS)
+def test_extreme_steps_stay_finite(backend):
+    inputs = scan_inputs(1, 1, 40, 4, 4, torch.float32)
+    delta = torch.full((1, 1, 40, 4), -60.0)
+    delta[:, :, ::3] = 80.0
+    inputs['delta'] = delta.requires_grad_()
+    for name, result in run(inputs, backend, delta_softplus=True).items():
+        assert result.isfinite().all(), name
+
+
+@pytest.mark.parametrize('backend', BACKENDS)
+def test_empty_batch(backend):
+    inputs = scan_inputs(0, 2, 5, 4, 3, torch.float32)
+    results = run(inputs, backend, delta_softplus=True)
+    assert results['y'].shape == (0, 2, 5, 4)
+    assert results['dA'].eq(0).all()
+
+
+@pytest.mark.parametrize('backend', FAST_BACKENDS)
+def test_repeats_bit_for_bit(backend):
+    inputs = scan_inputs(2, 3, 50, 16, 8, torch.float32)
+    first, second = (
+        run({k: x.detach().requires_grad_() for k, x in inputs.items()}, backend, delta_softplus=True)
+        for _ in range(2)
+    )
+    assert all(torch.equal(first[name], second[name]) for name in first)
+
+
+def test_reference_gradients_are_numerically_right():
+    inputs = scan_inputs(1, 2, 5, 3, 2, torch.float64)
+    orders = make_orders(['forward', 'shuffle'], 1, 5)
+
+    def scan(*tensors):
+        with use_backend('reference'):
+            named = dict(zip(inputs, tensors, strict=True))
+            return multi_order_scan(**named, orders=orders, delta_softplus=True)
+
+    assert torch.autograd.gradcheck(scan, tuple(inputs.values()))
+
+
+@pytest.mark.parametrize('backend', FAST_BACKENDS)
+def test_operator_registration(backend):
+    inputs = scan_inputs(1, 2, 9, 4, 3, torch.float32)
+    orders = make_orders(['forward', 'reverse'], 1, 9)
+    u, delta, A, B, C = (inputs[name] for name in ('u', 'delta', 'A', 'B', 'C'))
+    args = (u, delta, A, B, C, inputs['D'], inputs['delta_bias'], orders, True, True, backend)
+    torch.library.opcheck(torch.ops.rsmamba_mm.scan, args)
+
+
+@pytest.mark.parametrize('backend', FAST_BACKENDS)
+def test_states_are_not_stored_for_every_step(backend):
+    """What the backward keeps stays far below one (B, L, D, N) tensor."""
+    inputs = scan_inputs(1, 1, 400, 64, 16, torch.float32)
+    kept = []
+
+    def record(x):
+        kept.append(x.numel())
+        return x
+
+    with use_backend(backend), torch.autograd.graph.saved_tensors_hooks(record, lambda x: x):
+        multi_order_scan(**inputs, delta_softplus=True)
+    assert kept and max(kept) <= 400 * 64 * 16 / 10
+
+
+# mamba_ssm's contract ---------------------------------------------------------------------------
+
+
+def published_formula(u, delta, A, B, C, D, z, delta_bias, delta_softplus):
+    """The recurrence in the layout of mamba_ssm, one channel group after the other."""
+    if delta_bias is not None:
+        delta = delta + delta_bias[:, None]
+    if delta_softplus:
+        delta = F.softplus(delta)
+    channels = u.shape[1]
+    B, C = (x if x.dim() == 4 else x[:, None] for x in (B, C))
+    B, C = (x.repeat_interleave(channels // x.shape[1], 1) for x in (B, C))  # (B, D, N, L)
+    state = torch.zeros(*u.shape[:2], A.shape[1], dtype=u.dtype)
+    outputs = []
+    for t in range(u.shape[2]):
+        step = delta[:, :, t, None]
+        state = torch.exp(step * A) * state + step * B[..., t] * u[:, :, t, None]
+        outputs.append((state * C[..., t]).sum(-1))
+    y = torch.stack(outputs, -1)
+    if D is not None:
+        y = y + D[:, None] * u
+    return (y if z is None else y * F.silu(z)), state
+
+
+@pytest.mark.parametrize('backend', BACKENDS)
+@pytest.mark.parametrize('groups', [None, 1, 2])
+@pytest.mark.parametrize(('has_D', 'has_z', 'has_bias'), list(itertools.product([False, True], repeat=3))
+)
+@pytest.mark.parametrize('softplus', [False, True])
+@pytest.mark.parametrize('length', [1, 50])
+def test_selective_scan_keeps_mamba_ssm_contract(
+    backend, groups, has_D, has_z, has_bias, softplus, length
+):
+    torch.manual_seed(0)
+    batch, channels, states = 2, 4, 8
+    real = dict(dtype=torch.float64)
+    shape = (batch, states, length) if groups is None else (batch, groups, states, length)
+    tensors = dict(
+        u=torch.randn(batch, channels, length, **real),
+        delta=0.5 * torch.rand(batch, channels, length, **real),
+        A=-0.5 * torch.rand(channels, states, **real),
+        B=torch.randn(shape, **real),
+        C=torch.randn(shape, **real),
+        D=torch.randn(channels, **real) if has_D else None,
+        z=torch.randn(batch, channels, length, **real) if has_z else None,
+        delta_bias=0.5 * torch.rand(channels, **real) if has_bias else None,
+    )
+    results = []
+    for function in (selective_scan, published_formula):
+        inputs = {k: None if x is None else x.clone().requires_grad_() for k, x in tensors.items()}
+        with use_backend(backend):
+            if function is selective_scan:
+                y, last = function(**inputs, delta_softplus=softplus, return_last_state=True)
+            else:
+                y, last = function(**inputs, delta_softplus=softplus)
+        y.cos().sum().backward()
+        results.append([y, last, *(x.grad for x in inputs.values() if x is not None)])
+    for ours, published in zip(*results, strict=True):
+        torch.testing.assert_close(ours, published, rtol=1e-9, atol=1e-11)
+
+
+def test_selective_scan_half_precision_gate():
+    torch.manual_seed(0)
+    u, delta, z = (torch.randn(2, 4, 9, dtype=torch.bfloat16) for _ in range(3))
+    B, C = (torch.randn(2, 3, 9, dtype=torch.bfloat16) for _ in range(2))
+    A = -torch.rand(4, 3)
+    y = selective_scan(u, delta, A, B, C, z=z, delta_softplus=True)
+    exact = selective_scan(
+        *(x.double() for x in (u, delta, A, B, C)), z=z.double(), delta_softplus=True
+    )
+    assert y.dtype == torch.bfloat16
+    torch.testing.assert_close(y.double(), exact, rtol=2e-2, atol=2e-2)
+
+
+# refusals ---------------------------------------------------------------------------------------
+
+
+def test_scan_refuses_what_does_not_fit():
+    inputs = scan_inputs(1, 2, 5, 4, 3, torch.float32)
+    with pytest.raises(ValueError, match=r'B must be \(1, 2, 5, 3\) beside .* got \(1, 2, 6, 3\)'):
+        multi_order_scan(**{**inputs, 'B': torch.zeros(1, 2, 6, 3)})
+    with pytest.raises(ValueError, match=r'orders must be \(2, 5\)'):
+        multi_order_scan(**inputs, orders=torch.zeros(3, 5, dtype=torch.long))
+    with pytest.raises(TypeError, match='A must be real floating point, got torch.complex64'):
+        multi_order_scan(**{**inputs, 'A': inputs['A'].to(torch.complex64)})
+
+
+def test_selective_scan_refuses_what_does_not_fit():
+    u = torch.zeros(1, 4, 5)
+    A, B = torch.zeros(4, 3), torch.zeros(1, 3, 3, 5)
+    with pytest.raises(ValueError, match='4 channels with B of 3 and C of 3 groups'):
+        selective_scan(u, u, A, B, B)
+    with pytest.raises(ValueError, match='input-independent B and C are not supported'):
+        selective_scan(u, u, A, A, A)
+    with pytest.raises(ValueError, match=r'u must be \(B, D, L\), got \(4, 5\)'):
+        selective_scan(u[0], u, A, B, B)

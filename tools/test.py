@@ -1,0 +1,25 @@
+#!/usr/bin/env python3
+"""Test a checkpoint: ``python tools/test.py CONFIG CHECKPOINT --out predictions.pkl``."""
+
+import argparse
+
+from rsmamba_mm import compat
+
+compat.apply()
+
+from rsmamba_mm.apis import OptionError, add_test_arguments, prepare_test  # noqa: E402
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description='Test a model')
+    parser.add_argument('config', help='config file')
+    add_test_arguments(parser)
+    try:
+        runner = prepare_test(parser.parse_args())
+    except OptionError as error:
+        parser.error(str(error))
+    runner.test()
+
+
+if __name__ == '__main__':
+    main()

@@ -1,0 +1,25 @@
+#!/usr/bin/env python3
+"""Train a model by a config: ``python tools/train.py configs/rsmamba/rsmamba-t_synthetic-128px.py``."""
+
+import argparse
+
+from rsmamba_mm import compat
+
+compat.apply()
+
+from rsmamba_mm.apis import OptionError, add_train_arguments, prepare_train  # noqa: E402
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description='Train a model')
+    parser.add_argument('config', help='config file')
+    add_train_arguments(parser)
+    try:
+        runner = prepare_train(parser.parse_args())
+    except OptionError as error:
+        parser.error(str(error))
+    runner.train()
+
+
+if __name__ == '__main__':
+    main()
