@@ -12,7 +12,6 @@ from einops import rearrange
 from torch import Tensor
 
 from .backends import load_backend, reference, resolve_backend
-from .backends.torch_chunked import chunk_length
 
 
 def multi_order_scan(
@@ -187,7 +186,7 @@ def _scan(
 def _(u, delta, A, B, C, D, delta_bias, orders, delta_softplus, keep_states, backend):
     batch, paths, length, channels = delta.shape
     state = (batch, paths, A.shape[-1], channels)
-    chunks = -(-length // chunk_length(length)) if keep_states else 0
+    chunks = -(-length // load_backend(backend).chunk_length(length)) if keep_states else 0
     dtype = reference.compute_dtype(u)
     return (
         delta.new_empty(delta.shape, dtype=u.dtype),

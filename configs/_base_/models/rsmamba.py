@@ -1,9 +1,8 @@
-# RSMamba-Base; large and huge change arch and the head's in_channels
+# RSMamba-Base, the default arch; others change arch and the head's in_channels
 model = dict(
     type='ImageClassifier',
     backbone=dict(
         type='RSMamba',
-        arch='base',
         img_size=224,
         patch_size=16,
         patch_cfg=dict(stride=8),

@@ -141,5 +141,14 @@ def load_backend(name: str) -> ModuleType:
     return import_module(BACKENDS[name].module)
 
 
+def _probe_cpu() -> str | None:
+    from .cpu import probe
+
+    return probe()
+
+
 register_backend('reference', 'rsmamba_mm.ops.backends.reference', priority=-10)
 register_backend('torch', 'rsmamba_mm.ops.backends.torch_chunked', priority=0)
+register_backend(
+    'cpu', 'rsmamba_mm.ops.backends.cpu', devices=('cpu',), priority=10, probe=_probe_cpu
+)

@@ -1,0 +1,226 @@
+"""The ``cpu`` backend: native C++, compiled on first use (:mod:`rsmamba_mm.ops.build`).
+
+States stay in registers, one vector of channels for each; the backward recomputes them from those kept
+every few steps. float32 and float64 are computed as they are, half precision in float32.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import math
+from functools import cache
+
+import torch
+from torch import Tensor
+
+from ..build import BuildError, library
+from .reference import compute_dtype
+
+MAX_STATES = 256
+MAX_TAPS = 16
+SUFFIXES = {torch.float32: 'f32', torch.float64: 'f64'}
+
+
+def probe() -> str | None:
+    """Why the backend cannot run here, or None: compiles it where it is not yet."""
+    try:
+        _library()
+    except (BuildError, OSError) as error:
+        return str(error)
+    return None
+
+
+def chunk_length(length: int) -> int:
+    """Steps between two kept states: a chunk's work space should stay in the processor's cache."""
+    return max(1, min(32, math.isqrt(length)))
+
+
+def scan_forward(
+    u: Tensor,
+    delta: Tensor,
+    A: Tensor,
+    B: Tensor,
+    C: Tensor,
+    D: Tensor | None,
+    delta_bias: Tensor | None,
+    orders: Tensor | None,
+    delta_softplus: bool,
+    keep_states: bool,
+) -> tuple[Tensor, Tensor, Tensor]:
+    """As :func:`rsmamba_mm.ops.backends.torch_chunked.scan_forward`."""
+    scan = _Scan(u, delta, A, B, C, D, delta_bias, orders, delta_softplus)
+    y = scan.empty(delta.shape)
+    last = scan.empty(scan.state_shape)
+    kept = scan.empty((scan.chunks if keep_states else 0, *scan.state_shape))
+    scan.call('scan_forward', [], [y, last, kept if keep_states else None])
+    return y.to(u.dtype), last, kept
+
+
+def scan_backward(
+    grad_y: Tensor,
+    grad_last: Tensor | None,
+    u: Tensor,
+    delta: Tensor,
+    A: Tensor,
+    B: Tensor,
+    C: Tensor,
+    D: Tensor | None,
+    delta_bias: Tensor | None,
+    orders: Tensor | None,
+    delta_softplus: bool,
+    kept: Tensor,
+) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor | None, Tensor | None]:
+    """As :func:`rsmamba_mm.ops.backends.torch_chunked.scan_backward`."""
+    scan = _Scan(u, delta, A, B, C, D, delta_bias, orders, delta_softplus)
+    grad_y = grad_y.to(scan.dtype).contiguous()
+    grad_last = None if grad_last is None else grad_last.to(scan.dtype).contiguous()
+    batch, paths, _, channels = delta.shape
+    du, ddelta = scan.empty(delta.shape), scan.empty(delta.shape)
+    dB, dC = scan.empty((scan.groups, *B.shape)), scan.empty((scan.groups, *C.shape))
+    dA = scan.empty(scan.state_shape)
+    dD, dbias = scan.empty((batch, paths, channels)), scan.empty((batch, paths, channels))
+    scan.call('scan_backward', [grad_y, grad_last, kept], [du, ddelta, dB, dC, dA, dD, dbias])
+    return (
+        du.sum_to_size(u.shape).to(u.dtype),
+        ddelta.to(delta.dtype),
+        dA.sum(0).mT.sum_to_size(A.shape).to(A.dtype),
+        dB.sum(0).to(B.dtype),
+        dC.sum(0).to(C.dtype),
+        None if D is None else dD.sum(0).sum_to_size(D.shape).to(D.dtype),
+        None
+        if delta_bias is None
+        else dbias.sum(0).sum_to_size(delta_bias.shape).to(delta_bias.dtype),
+    )
+
+
+def conv_forward(
+    x: Tensor, weight: Tensor, bias: Tensor | None, orders: Tensor, activation: bool
+) -> Tensor:
+    """As :func:`rsmamba_mm.ops.backends.torch_chunked.conv_forward`."""
+    conv = _Conv(x, weight, bias, orders, activation)
+    y = conv.empty((x.shape[0], len(orders), *x.shape[1:]))
+    conv.call('conv_forward', [], [y])
+    return y.to(x.dtype)
+
+
+def conv_backward(
+    grad_y: Tensor,
+    x: Tensor,
+    weight: Tensor,
+    bias: Tensor | None,
+    orders: Tensor,
+    activation: bool,
+) -> tuple[Tensor, Tensor, Tensor | None]:
+    """As :func:`rsmamba_mm.ops.backends.torch_chunked.conv_backward`."""
+    conv = _Conv(x, weight, bias, orders, activation)
+    batch, channels, taps = x.shape[0], *weight.shape
+    dx, dweight = conv.empty(x.shape), conv.empty((batch, taps, channels))
+    dbias = conv.empty((batch, channels))
+    grad_y = grad_y.to(conv.dtype).contiguous()
+    conv.call('conv_backward', [grad_y], [dx, dweight, dbias])
+    grad_bias = None if bias is None else dbias.sum(0).to(bias.dtype)
+    return dx.to(x.dtype), dweight.sum(0).mT.to(weight.dtype), grad_bias
+
+
+class _Call:
+    """A call of the library: tensors in its dtype and layout, kept alive while it runs."""
+
+    def __init__(self, x: Tensor) -> None:
+        self.dtype = compute_dtype(x)
+        self.inputs: list[Tensor | None] = []
+        self.sizes: list[int] = []
+        self.groups = 1
+
+    def empty(self, shape) -> Tensor:
+        return torch.empty(shape, dtype=self.dtype)
+
+    def dense(self, x: Tensor | None) -> Tensor | None:
+        return None if x is None else x.to(self.dtype).contiguous()
+
+    def rows(self, x: Tensor) -> tuple[Tensor, int]:
+        """Rows of channels and the distance between two; a slice of a projection is taken as it is."""
+        x = x.to(self.dtype)
+        row = x.stride(-2)
+        regular = x.stride(-1) == 1 and row >= x.shape[-1]
+        for dim in range(x.dim() - 3, -1, -1):
+            regular = regular and x.stride(dim) == x.stride(dim + 1) * x.shape[dim + 1]
+        return (x, row) if regular else (x.contiguous(), x.shape[-1])
+
+    def call(self, name: str, inputs: list[Tensor | None], outputs: list[Tensor | None]) -> None:
+        if any(x is not None and x.numel() == 0 for x in outputs[:1]):
+            for x in outputs:
+                if x is not None:
+                    x.zero_()
+            return
+        function = getattr(_library(), f'{name}_{SUFFIXES[self.dtype]}')
+        function(
+            (ctypes.c_int64 * len(self.sizes))(*self.sizes),
+            _pointers([*self.inputs, *inputs]),
+            _pointers(outputs),
+            ctypes.c_int64(self.groups),
+            ctypes.c_int(torch.get_num_threads()),
+        )
+
+
+class _Scan(_Call):
+    def __init__(self, u, delta, A, B, C, D, delta_bias, orders, delta_softplus):
+        super().__init__(u)
+        batch, paths, length, channels = delta.shape
+        states = A.shape[-1]
+        if states > MAX_STATES:
+            raise RuntimeError(
+                f"scan backend 'cpu' holds at most {MAX_STATES} states, got {states}: use 'torch'"
+            )
+        chunk = chunk_length(length)
+        self.chunks = -(-length // chunk)
+        self.state_shape = (batch, paths, states, channels)
+        # enough tasks for an even load, each of at least a few vectors of channels
+        wanted = -(-4 * torch.get_num_threads() // max(1, batch * paths))
+        self.groups = max(1, min(wanted, channels // 64))
+        (B, B_row), (C, C_row) = self.rows(B), self.rows(C)
+        self.inputs = [
+            self.dense(u),
+            self.dense(delta),
+            self.dense(A.mT),
+            B,
+            C,
+            self.dense(D),
+            self.dense(delta_bias),
+            None if orders is None else orders.contiguous(),
+        ]
+        self.sizes = [
+            *delta.shape,
+            states,
+            int(u.shape[1] == paths),
+            states * channels if A.dim() == 3 else 0,
+            channels if D is not None and D.dim() == 2 else 0,
+            channels if delta_bias is not None and delta_bias.dim() == 2 else 0,
+            B_row,
+            C_row,
+            chunk,
+            int(delta_softplus),
+        ]
+
+
+class _Conv(_Call):
+    def __init__(self, x, weight, bias, orders, activation):
+        super().__init__(x)
+        taps = weight.shape[1]
+        if taps > MAX_TAPS:
+            raise RuntimeError(
+                f"scan backend 'cpu' convolves with at most {MAX_TAPS} taps, got {taps}: use 'torch'"
+            )
+        x, row = self.rows(x)
+        self.inputs = [x, self.dense(weight.mT), self.dense(bias), orders.contiguous()]
+        batch, length, channels = x.shape
+        self.sizes = [batch, len(orders), length, channels, taps, row, int(activation)]
+
+
+def _pointers(tensors: list[Tensor | None]):
+    addresses = (0 if x is None else x.data_ptr() for x in tensors)
+    return (ctypes.c_void_p * len(tensors))(*addresses)
+
+
+@cache
+def _library() -> ctypes.CDLL:
+    return ctypes.CDLL(str(library()))

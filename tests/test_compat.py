@@ -1,0 +1,311 @@
+"""The cures, each on what fails without it, and the messages for people."""
+
+import os
+import subprocess
+import sys
+from importlib import import_module, metadata
+from importlib.util import find_spec
+
+import pytest
+
+from rsmamba_mm import compat
+
+torch = pytest.importorskip('torch')
+pytest.importorskip('mmengine')
+
+STACK = compat.check_stack()
+on_upstream = pytest.mark.skipif(STACK != 'upstream', reason='only upstream needs this cure')
+
+
+@pytest.fixture
+def installed(monkeypatch):
+    """Pretend that exactly the given distributions are installed."""
+
+    def pretend(*names: str, **versions: str) -> None:
+        table = {**dict.fromkeys(names, '1.0'), **versions}
+
+        def version(name: str) -> str:
+            if name not in table:
+                raise metadata.PackageNotFoundError(name)
+            return table[name]
+
+        monkeypatch.setattr(compat, 'version', version)
+
+    return pretend
+
+
+def run(code: str) -> subprocess.CompletedProcess:
+    """Run code in an interpreter of its own."""
+    return subprocess.run([sys.executable, '-c', code], capture_output=True, text=True)
+
+
+class TestCheckStack:
+    @pytest.mark.parametrize(
+        ('names', 'stack'),
+        [
+            (['onedl-mmengine', 'onedl-mmcv', 'onedl-mmpretrain'], 'maintained'),
+            (['onedl-mmengine', 'onedl-mmsegmentation'], 'maintained'),
+            (['mmengine', 'mmcv-lite', 'mmpretrain', 'mmsegmentation'], 'upstream'),
+            (['mmengine-lite', 'mmcv', 'mmsegmentation'], 'upstream'),
+        ],
+    )
+    def test_names_the_stack(self, installed, names, stack):
+        installed(*names)
+        assert compat.check_stack() == stack
+
+    def test_neither(self, installed):
+        installed('torch')
+        with pytest.raises(RuntimeError, match='OpenMMLab is not installed') as error:
+            compat.check_stack()
+        assert 'pip install "rsmamba_mm[mm]"' in str(error.value)
+
+    def test_both(self, installed):
+        installed('onedl-mmengine', 'onedl-mmcv', 'mmengine', 'mmcv-lite', 'mmpretrain')
+        with pytest.raises(RuntimeError) as error:
+            compat.check_stack()
+        message = str(error.value)
+        assert 'onedl-mmengine and mmengine, onedl-mmcv and mmcv-lite' in message
+        assert (
+            'pip uninstall -y onedl-mmengine mmengine onedl-mmcv mmcv-lite mmpretrain\n' in message
+        )
+        assert 'pip install "rsmamba_mm[openmmlab]"' in message
+
+    def test_apply_checks_first(self, installed):
+        installed()
+        with pytest.raises(RuntimeError, match='not installed'):
+            compat.apply.__wrapped__()
+
+
+def test_import_is_light():
+    result = run(
+        'import sys, rsmamba_mm.compat; '
+        'print([m for m in ("torch", "mmengine", "mmcv", "cv2", "numpy") if m in sys.modules])'
+    )
+    assert result.stdout.strip() == '[]', result.stderr
+
+
+def test_apply_twice_changes_nothing():
+    from mmengine.dist import utils
+
+    compat.apply()
+    launch = utils._init_dist_pytorch
+    compat.apply()
+    assert utils._init_dist_pytorch is launch
+
+
+def test_torchvision_ops_are_declared_once(monkeypatch):
+    compat.apply()
+    monkeypatch.delitem(sys.modules, 'torchvision', raising=False)
+    compat._declare_torchvision_ops()
+
+
+def test_opencv_without_system_library(monkeypatch):
+    def fail(name):
+        raise ImportError('libGL.so.1: cannot open shared object file')
+
+    monkeypatch.setattr(compat.importlib, 'import_module', fail)
+    with pytest.raises(RuntimeError, match=r'libGL\.so\.1') as error:
+        compat._check_opencv()
+    assert 'apt-get install libgl1' in str(error.value)
+    assert 'opencv-python-headless' in str(error.value)
+
+
+def test_no_opencv_is_no_error(monkeypatch):
+    monkeypatch.setitem(sys.modules, 'cv2', None)
+    compat._check_opencv()
+
+
+@pytest.mark.slow
+@pytest.mark.smoke
+@pytest.mark.parametrize(
+    'name', ['torchvision', 'mmpretrain.models', 'mmpretrain.apis', 'mmseg.models', 'mmseg.apis']
+)
+def test_imports(name):
+    if find_spec(name.partition('.')[0]) is None:
+        pytest.skip(f'needs {name}')
+    result = run(f'from rsmamba_mm import compat; compat.apply(); import {name}')
+    assert result.returncode == 0, result.stderr
+
+
+class TestMultimodal:
+    @pytest.fixture
+    def dependency(self, monkeypatch):
+        pytest.importorskip('mmpretrain')
+        dependency = import_module('mmpretrain.utils.dependency')
+        monkeypatch.setattr(dependency, 'WITH_MULTIMODAL', True)
+        return dependency
+
+    @pytest.mark.parametrize(
+        ('stack', 'transformers', 'kept'),
+        [
+            ('maintained', '4.57.6', True),
+            ('maintained', '5.0.0', False),
+            ('upstream', '4.46.3', True),
+            ('upstream', '4.53.3', False),
+        ],
+    )
+    def test_left_out_where_it_breaks(self, dependency, installed, stack, transformers, kept):
+        installed('pycocotools', transformers=transformers)
+        compat._skip_multimodal_models(stack)
+        assert dependency.WITH_MULTIMODAL is kept
+
+    def test_untouched_without_transformers(self, dependency, installed):
+        installed('pycocotools')
+        compat._skip_multimodal_models('upstream')
+        assert dependency.WITH_MULTIMODAL
+
+
+class TestConfigs:
+    def test_mmseg(self, tmp_path):
+        pytest.importorskip('mmseg')
+        from mmengine.config import Config
+
+        compat.apply()
+        path = tmp_path / 'config.py'
+        path.write_text("_base_ = 'mmseg::_base_/default_runtime.py'\n")
+        assert Config.fromfile(path).default_scope == 'mmseg'
+
+    def test_this_package(self, tmp_path):
+        from mmengine.config import Config
+
+        compat.apply()
+        path = tmp_path / 'config.py'
+        path.write_text("_base_ = 'rsmamba_mm::_base_/models/rsmamba.py'\n")
+        config = Config.fromfile(path)
+        assert config.model.backbone.type == 'RSMamba'
+        assert '_scope_' not in config.model
+
+    def test_this_package_has_no_such_config(self, tmp_path):
+        from mmengine.config import Config
+
+        compat.apply()
+        path = tmp_path / 'config.py'
+        path.write_text("_base_ = 'rsmamba_mm::none/such.py'\n")
+        with pytest.raises(FileNotFoundError, match=r'none/such\.py'):
+            Config.fromfile(path)
+
+
+class TestLaunchWithoutCuda:
+    @pytest.fixture
+    def launch(self, monkeypatch):
+        """The launcher of MMEngine, replaced by one that selects device 3 and notes it."""
+        from mmengine.dist import utils
+
+        selected = []
+        monkeypatch.setattr(torch.cuda, 'set_device', selected.append)
+        monkeypatch.setattr(
+            utils, '_init_dist_pytorch', lambda backend, **kwargs: torch.cuda.set_device(3)
+        )
+        compat._launch_without_cuda()
+        return lambda backend: (utils._init_dist_pytorch(backend), selected)[1]
+
+    @pytest.mark.parametrize(
+        ('backend', 'cuda', 'selected'),
+        [('gloo', False, []), ('gloo', True, [3]), ('nccl', False, [3])],
+    )
+    def test_selects_a_device_where_there_is_one(
+        self, launch, monkeypatch, backend, cuda, selected
+    ):
+        monkeypatch.setattr(torch.cuda, 'is_available', lambda: cuda)
+        set_device = torch.cuda.set_device
+        assert launch(backend) == selected
+        assert torch.cuda.set_device is set_device
+
+    @pytest.mark.slow
+    def test_gloo(self):
+        result = run(
+            'import os\n'
+            'os.environ.update(RANK="0", LOCAL_RANK="0", WORLD_SIZE="1", MASTER_ADDR="127.0.0.1",'
+            ' MASTER_PORT="0", CUDA_VISIBLE_DEVICES="")\n'
+            'from rsmamba_mm import compat; compat.apply()\n'
+            'from mmengine.dist import get_backend, init_dist\n'
+            'init_dist("pytorch", backend="gloo"); print(get_backend())'
+        )
+        assert result.stdout.strip().endswith('gloo'), result.stderr
+
+
+class TestMissingOps:
+    @pytest.fixture
+    def ops(self):
+        return compat._MissingOps('mmcv._ext')
+
+    def test_calling_one_says_what_to_do(self, ops):
+        with pytest.raises(RuntimeError, match="'roi_align_forward' of mmcv is not compiled"):
+            ops.roi_align_forward(1, out=2)
+
+    def test_is_a_plain_module_otherwise(self, ops):
+        assert ops.get_compiler_version() == 'n/a'
+        assert not hasattr(ops, '__file__')
+
+    @on_upstream
+    def test_mmcv_still_knows_that_it_has_none(self):
+        mmcv = pytest.importorskip('mmcv')
+        if any(name.startswith('_ext.') for name in os.listdir(os.path.dirname(mmcv.__file__))):
+            pytest.skip('this mmcv has operators')
+        compat.apply()
+        assert find_spec('mmcv._ext').loader is None
+
+
+class TestCheckpoints:
+    @pytest.fixture
+    def path(self, tmp_path):
+        """A checkpoint with what MMEngine's message hub and optimizer put into it."""
+        import numpy as np
+        from mmengine.logging import HistoryBuffer
+
+        parameter = torch.nn.Parameter(torch.ones(2))
+        parameter.grad = torch.ones(2)
+        optimizer = torch.optim.AdamW([parameter])
+        optimizer.step()
+        path = tmp_path / 'epoch_1.pth'
+        hub = {
+            'log_scalars': {'train/loss': HistoryBuffer([0.5, 0.25], [1, 1])},
+            'runtime_info': {'best_score': np.float32(0.5), 'iter': 3},
+        }
+        torch.save({'message_hub': hub, 'optimizer': optimizer.state_dict()}, path)
+        return path
+
+    @pytest.mark.smoke
+    def test_mmengine_reads_its_own(self, path):
+        # in a process of its own: no HistoryBuffer has been made there
+        result = run(
+            'from rsmamba_mm import compat; compat.apply()\n'
+            'from mmengine.runner.checkpoint import _load_checkpoint\n'
+            f'hub = _load_checkpoint({str(path)!r})["message_hub"]\n'
+            'print(hub["log_scalars"]["train/loss"].statistics("mean"))'
+        )
+        assert result.stdout.strip().endswith('0.375'), result.stderr
+
+    @on_upstream
+    def test_written_with_numpy_1(self, path, tmp_path):
+        import zipfile
+
+        compat.apply()
+        old = tmp_path / 'old.pth'
+        with zipfile.ZipFile(path) as source, zipfile.ZipFile(old, 'w') as target:
+            for name in source.namelist():
+                data = source.read(name).replace(b'numpy._core.', b'numpy.core.')
+                target.writestr(name, data)
+        assert b'numpy.core.' in zipfile.ZipFile(old).read('epoch_1/data.pkl')
+        assert torch.load(old)['message_hub']['runtime_info']['best_score'] == 0.5
+
+    @on_upstream
+    def test_code_stays_refused(self, tmp_path):
+        import pickle
+
+        class Intruder:
+            def __reduce__(self):
+                return os.getcwd, ()
+
+        compat.apply()
+        torch.save(Intruder(), tmp_path / 'intruder.pth')
+        with pytest.raises(pickle.UnpicklingError, match='Weights only load failed'):
+            torch.load(tmp_path / 'intruder.pth')
+
+    def test_no_attribute_of_anything_else(self):
+        from mmengine.logging import HistoryBuffer
+
+        assert compat._history_buffer_method(HistoryBuffer, 'mean') is HistoryBuffer.mean
+        for owner, name in [(HistoryBuffer, '__init__'), (os, 'system')]:
+            with pytest.raises(ValueError, match='must not ask'):
+                compat._history_buffer_method(owner, name)

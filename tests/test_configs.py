@@ -1,0 +1,68 @@
+"""Every config is built and takes real steps on a miniature data set."""
+
+from pathlib import Path
+
+import pytest
+from mmengine.config import Config
+from mmengine.runner import Runner
+
+CONFIGS = sorted(
+    path
+    for path in (Path(__file__).parents[1] / 'configs').glob('*/*.py')
+    if path.parent.name != '_base_'
+)
+
+
+def miniature(cfg: Config, scene_folder: Path, work_dir: Path) -> Config:
+    """Two iterations on a few images, everything else as the config says."""
+    for split in ('train', 'val', 'test'):
+        loader = cfg[f'{split}_dataloader']
+        loader.update(batch_size=2, num_workers=0, persistent_workers=False)
+        dataset = loader.dataset
+        if dataset.type == 'SyntheticScenes':
+            dataset.num_images = 4
+        else:
+            listed = sorted(scene_folder.glob('*/*.png'))[::8]
+            lines = (f'{path.relative_to(scene_folder)} {i % 2}\n' for i, path in enumerate(listed))
+            annotations = work_dir / f'{split}.txt'
+            annotations.write_text(''.join(lines))
+            dataset.update(data_root=str(scene_folder), ann_file=str(annotations))
+            dataset.metainfo = dict(classes=('a', 'b'))
+    cfg.train_cfg.update(max_epochs=1, val_interval=1)
+    cfg.default_hooks.logger.interval = 1
+    cfg.work_dir = str(work_dir)
+    return cfg
+
+
+@pytest.mark.smoke
+@pytest.mark.parametrize('path', CONFIGS, ids=lambda path: path.stem)
+def test_config_trains_validates_and_tests(path, scene_folder, tmp_path):
+    runner = Runner.from_cfg(miniature(Config.fromfile(path), scene_folder, tmp_path))
+    without = dict(runner.model.named_parameters())
+    for name, p in runner.model.named_parameters():
+        p.register_post_accumulate_grad_hook(lambda p, name=name: without.pop(name, None))
+    runner.train()
+    assert not without, f'parameters without a gradient: {list(without)}'
+    assert 0 <= runner.test()['accuracy/top1'] <= 100
+
+
+@pytest.mark.parametrize('path', CONFIGS, ids=lambda path: path.stem)
+def test_weight_decay_spares_what_it_should(path):
+    from mmengine.optim import build_optim_wrapper
+    from mmengine.registry import MODELS, init_default_scope
+
+    cfg = Config.fromfile(path)
+    init_default_scope(cfg.default_scope)
+    model = MODELS.build(cfg.model)
+    optimizer = build_optim_wrapper(model, cfg.optim_wrapper).optimizer
+    decay = {p: group['weight_decay'] for group in optimizer.param_groups for p in group['params']}
+    for name, p in model.named_parameters():
+        spared = name.endswith(('A_log', '.D', 'bias', 'pos_embed', 'cls_token')) or (
+            'norm' in name or '.ln' in name
+        )
+        assert (decay[p] == 0) == spared, name
+
+
+def test_readme_lists_every_config():
+    for path in CONFIGS:
+        assert path.name in (path.parent / 'README.md').read_text(), path.name

@@ -1,0 +1,91 @@
+"""The command lines as a user calls them."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from mmengine.fileio import load
+
+CONFIG = 'configs/rsmamba/rsmamba-t_synthetic-128px.py'
+MINIATURE = [
+    '--cfg-options',
+    'train_dataloader.dataset.num_images=8',
+    'val_dataloader.dataset.num_images=4',
+    'test_dataloader.dataset.num_images=6',
+    'train_dataloader.batch_size=4',
+    'default_hooks.logger.interval=1',
+]
+
+
+def call(root, tool, *args, ok=True):
+    result = subprocess.run(
+        [sys.executable, root / 'tools' / tool, *map(str, args)],
+        capture_output=True,
+        text=True,
+        cwd=root,
+    )
+    assert (result.returncode == 0) == ok, result.stdout + result.stderr
+    return result.stdout + result.stderr
+
+
+def metrics(work_dir: Path) -> dict:
+    newest = max(work_dir.glob('*/*.json'), key=lambda path: path.stat().st_mtime)
+    return {k: v for k, v in json.loads(newest.read_text()).items() if 'time' not in k}
+
+
+@pytest.mark.slow
+@pytest.mark.smoke
+def test_train_resume_and_test_twice(root, tmp_path):
+    work_dir = tmp_path / 'run'
+    log = call(
+        root, 'train.py', CONFIG, '--work-dir', work_dir, *MINIATURE, 'train_cfg.max_epochs=1'
+    )
+    assert 'eta:' in log
+    assert (work_dir / 'epoch_1.pth').is_file()
+    log = call(
+        root, 'train.py', CONFIG, '--work-dir', work_dir, '--resume', *MINIATURE,
+        'train_cfg.max_epochs=2',
+    )  # fmt: skip
+    assert 'resumed epoch: 1' in log
+    checkpoint = torch.load(work_dir / 'epoch_2.pth', weights_only=False)
+    assert checkpoint['meta']['epoch'] == 2
+
+    figures = []
+    for name in ('first', 'second'):
+        out = tmp_path / name / 'predictions.pkl'
+        call(
+            root, 'test.py', CONFIG, work_dir / 'epoch_2.pth', '--work-dir', tmp_path / name,
+            '--out', out, *MINIATURE,
+        )  # fmt: skip
+        scores = torch.stack([sample['pred_score'] for sample in load(out)])
+        figures.append((metrics(tmp_path / name), scores))
+    assert figures[0][0] == figures[1][0]
+    assert torch.equal(figures[0][1], figures[1][1])
+    assert scores.shape == (6, 12)
+
+    out = tmp_path / 'tta.pkl'
+    call(
+        root, 'test.py', CONFIG, work_dir / 'epoch_2.pth', '--tta', '--work-dir', tmp_path / 'tta',
+        '--out', out, *MINIATURE,
+    )  # fmt: skip
+    averaged = torch.stack([sample['pred_score'] for sample in load(out)])
+    assert averaged.shape == (6, 12) and not torch.equal(averaged, scores)
+
+
+@pytest.mark.slow
+def test_refusals(root, tmp_path):
+    message = call(root, 'train.py', 'configs/nowhere.py', ok=False)
+    assert 'config not found: configs/nowhere.py' in message and 'Traceback' not in message
+    message = call(root, 'test.py', CONFIG, 'nowhere.pth', ok=False)
+    assert 'checkpoint not found: nowhere.pth' in message
+    if not torch.cuda.is_available():
+        message = call(root, 'train.py', CONFIG, '--amp', '--work-dir', tmp_path, ok=False)
+        assert 'mixed precision needs a GPU' in message
+    message = call(
+        root, 'train.py', CONFIG, '--work-dir', tmp_path, '--cfg-options',
+        'model.backbone.arch=giant', ok=False,
+    )  # fmt: skip
+    assert "unknown arch 'giant'. Choose from: b, base" in message
