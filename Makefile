@@ -1,0 +1,65 @@
+# Environments, tests and style. `make` lists the targets.
+
+PYTEST_ARGS ?=
+PIP_ARGS ?=
+DATA ?=
+
+# The first of these that is Python 3.10-3.12 and runs; or name one: make test PYTHON=python3.12
+IN_RANGE := import sys; sys.exit(not (3, 10) <= sys.version_info[:2] <= (3, 12))
+PYTHON ?= $(shell for python in python3 python3.12 python3.11 python3.10; do \
+	$$python -c '$(IN_RANGE)' >/dev/null 2>&1 && echo $$python && break; done)
+
+MAIN := .venv/.installed
+UPSTREAM := .venv-upstream/.installed
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test test-fast test-upstream lint format clean
+
+help: ## list the targets
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 22
+
+demo: $(MAIN) ## train and test on synthetic scenes, or on DATA=folder; results in work_dirs/demo
+	@.venv/bin/python tools/demo.py $(if $(DATA),--data "$(DATA)") --work-dir work_dirs/demo
+
+test: $(MAIN) ## run all tests (PYTEST_ARGS='-k scan' chooses)
+	@.venv/bin/python -m pytest $(PYTEST_ARGS)
+
+test-fast: $(MAIN) ## run the tests that take seconds
+	@.venv/bin/python -m pytest -m "not slow" $(PYTEST_ARGS)
+
+test-upstream: $(UPSTREAM) ## run the tests on upstream OpenMMLab, in an environment of its own
+	@.venv-upstream/bin/python -m pytest $(PYTEST_ARGS)
+
+lint: $(MAIN) ## check the style
+	@.venv/bin/ruff check .
+	@.venv/bin/ruff format --check .
+
+format: $(MAIN) ## put the style right
+	@.venv/bin/ruff check --fix-only --quiet .
+	@.venv/bin/ruff format .
+
+clean: ## remove the environments, builds and caches
+	rm -rf .venv .venv-upstream build dist *.egg-info .pytest_cache .ruff_cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+$(MAIN): EXTRAS := mm,tests
+$(UPSTREAM): EXTRAS := openmmlab,tests
+
+# A stamp in each environment: installed again when the requirements change.
+$(MAIN) $(UPSTREAM): setup.py $(wildcard requirements/*.txt)
+	@test -n "$(PYTHON)" || { echo "No Python 3.10, 3.11 or 3.12 found." \
+		"Install one, or name one: make $(MAKECMDGOALS) PYTHON=/path/to/python3.12" >&2; exit 1; }
+	@$(PYTHON) -c '$(IN_RANGE)' 2>/dev/null || { echo "$(PYTHON) does not run or is not Python 3.10-3.12." \
+		"Name another one: make $(MAKECMDGOALS) PYTHON=/path/to/python3.12" >&2; exit 1; }
+	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || { echo "$(PYTHON) cannot make virtual" \
+		"environments. On Debian and Ubuntu: apt-get install python3-venv" >&2; exit 1; }
+	@echo "Installing rsmamba_mm[$(EXTRAS)] into $(@D): about a minute, more where PyTorch is to be fetched."
+	@$(PYTHON) -m venv $(@D)
+	@$(@D)/bin/python -m pip install -qq --upgrade pip
+	@$(@D)/bin/python -m pip install -qq $(PIP_ARGS) -c requirements/constraints.txt -e ".[$(EXTRAS)]"
+	@$(@D)/bin/python -c 'import cv2' 2>/dev/null || { \
+		echo "OpenCV lacks a system library here: taking its build without windows." && \
+		$(@D)/bin/python -m pip uninstall -qq -y opencv-python && \
+		$(@D)/bin/python -m pip install -qq $(PIP_ARGS) -c requirements/constraints.txt \
+			--force-reinstall --no-deps opencv-python-headless; }
+	@touch $@

@@ -1,0 +1,280 @@
+"""The few cures that today's OpenMMLab needs beside today's PyTorch.
+
+Two stacks give the modules ``mmengine``, ``mmcv``, ``mmpretrain`` and ``mmseg``: the maintained
+fork (distributions ``onedl-*``) and upstream OpenMMLab. :func:`check_stack` says which one is
+installed and :func:`apply` cures what fails in it. Each cure names its reason and does nothing
+where it is not needed. Importing this module imports neither PyTorch nor OpenMMLab.
+"""
+
+import importlib
+import sys
+from collections.abc import Callable
+from functools import cache
+from importlib.machinery import ModuleSpec
+from importlib.metadata import PackageNotFoundError, version
+from importlib.util import find_spec
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+# distribution of the maintained fork -> distributions of upstream that bring the same module
+_RIVALS = {
+    'onedl-mmengine': ('mmengine', 'mmengine-lite'),
+    'onedl-mmcv': ('mmcv', 'mmcv-lite'),
+    'onedl-mmpretrain': ('mmpretrain',),
+    'onedl-mmsegmentation': ('mmsegmentation',),
+}
+
+# The first release of transformers beside which `import mmpretrain.models` is not known to work
+_TRANSFORMERS_TOO_NEW = {'maintained': (5, 0), 'upstream': (4, 47)}
+
+
+@cache
+def apply() -> None:
+    """Apply every cure that the installed stack needs; later calls do nothing.
+
+    Call it before the first import of ``mmpretrain`` or ``mmseg``.
+
+    Raises:
+        RuntimeError: If OpenMMLab or OpenCV cannot work as installed. The message says what to do.
+    """
+    stack = check_stack()
+    _check_opencv()
+    _declare_torchvision_ops()
+    _skip_multimodal_models(stack)
+    _find_configs(stack)
+    _launch_without_cuda()
+    if stack == 'upstream':
+        _stand_in_for_mmcv_ops()
+        _trust_mmengine_checkpoints()
+
+
+def check_stack() -> str:
+    """Tell which OpenMMLab stack is installed.
+
+    Returns:
+        str: ``'maintained'`` or ``'upstream'``.
+
+    Raises:
+        RuntimeError: If neither is installed, or both are in one environment.
+    """
+    clashes = [
+        (fork, rival)
+        for fork, rivals in _RIVALS.items()
+        for rival in rivals
+        if _release(fork) and _release(rival)
+    ]
+    if clashes:
+        raise RuntimeError(_describe_clashes(clashes))
+    if _release('onedl-mmengine'):
+        return 'maintained'
+    if _release('mmengine') or _release('mmengine-lite'):
+        return 'upstream'
+    raise RuntimeError(
+        'OpenMMLab is not installed: found neither onedl-mmengine (the maintained fork) nor '
+        'mmengine (upstream). Install the maintained fork with:\n'
+        '    pip install "rsmamba_mm[mm]"'
+    )
+
+
+def _describe_clashes(clashes: list[tuple[str, str]]) -> str:
+    installed = [
+        name for fork, rivals in _RIVALS.items() for name in (fork, *rivals) if _release(name)
+    ]
+    return (
+        'Two OpenMMLab stacks are in this environment and overwrite each other: '
+        + ', '.join(f'{fork} and {rival}' for fork, rival in clashes)
+        + '. Remove both and install one again:\n'
+        f'    pip uninstall -y {" ".join(installed)}\n'
+        '    pip install "rsmamba_mm[mm]"         # the maintained fork, or\n'
+        '    pip install "rsmamba_mm[openmmlab]"  # upstream'
+    )
+
+
+def _release(distribution: str) -> str | None:
+    """Version of an installed distribution, or None."""
+    try:
+        return version(distribution)
+    except PackageNotFoundError:
+        return None
+
+
+def _check_opencv() -> None:
+    """Say what to do where OpenCV lacks a system library.
+
+    mmcv requires ``opencv-python``, whose windows need libGL: slim images do not have it.
+    """
+    try:
+        importlib.import_module('cv2')
+    except ModuleNotFoundError:
+        return  # without mmcv nothing needs it
+    except ImportError as error:
+        raise RuntimeError(
+            f'OpenCV cannot be imported ({error}). Either install the system libraries, on Debian '
+            'and Ubuntu with:\n'
+            '    apt-get install libgl1 libglib2.0-0\n'
+            'or take the build of OpenCV that has no windows and needs none:\n'
+            '    pip uninstall -y opencv-python\n'
+            '    pip install --force-reinstall --no-deps opencv-python-headless'
+        ) from error
+
+
+def _declare_torchvision_ops() -> None:
+    """Let a torchvision built for CUDA be imported beside a PyTorch built for the CPU.
+
+    Its library cannot be loaded there, yet its Python code describes two operators of that
+    library: the import ends with "operator torchvision::nms does not exist". mmpretrain imports
+    torchvision everywhere. Declaring the two is enough; calling them still fails, with
+    torchvision's own message.
+    """
+    spec = find_spec('torchvision')
+    if spec is None or 'torchvision' in sys.modules:
+        return
+    import torch
+
+    library = Path(spec.origin).with_name('_C.so')
+    if torch.version.cuda or torch.version.hip or not library.exists():
+        return
+    try:
+        torch.ops.load_library(library)
+    except OSError:
+        arguments = '(Tensor dets, Tensor scores, float iou_threshold) -> Tensor'
+        for op in ('nms', 'qnms'):
+            if not hasattr(torch.ops.torchvision, op):
+                torch.library.define(f'torchvision::{op}', arguments)
+
+
+def _skip_multimodal_models(stack: str) -> None:
+    """Leave out mmpretrain's multimodal models where they break ``import mmpretrain.models``.
+
+    They are imported as soon as transformers and pycocotools are installed, but newer releases of
+    transformers lack names that they use ("NoneType takes no arguments").
+    """
+    transformers = _release('transformers')
+    if not transformers or not _release('pycocotools') or find_spec('mmpretrain') is None:
+        return
+    if tuple(map(int, transformers.split('.')[:2])) >= _TRANSFORMERS_TOO_NEW[stack]:
+        importlib.import_module('mmpretrain.utils.dependency').WITH_MULTIMODAL = False
+
+
+def _find_configs(stack: str) -> None:
+    """Let ``_base_ = 'mmseg::…'`` and ``_base_ = 'rsmamba_mm::…'`` be found.
+
+    MMEngine does not know the fork's distribution of mmseg, nor this package. What the configs of a
+    known package hold is built in the registry of that name; this package registers in the root
+    registries and has none, so its configs are taken like those of one's own.
+    """
+    from mmengine.config import Config
+    from mmengine.config.utils import MODULE2PACKAGE
+
+    if stack == 'maintained':
+        MODULE2PACKAGE['mmseg'] = 'mmseg'
+
+    package = Path(__file__).parent
+    installed = package / '.mim' / 'configs'
+    configs = installed if installed.exists() else package.with_name('configs')
+    get_cfg_path = Config._get_cfg_path
+
+    def get_own_cfg_path_too(cfg_path: str, filename: str) -> tuple[str, str | None]:
+        name, _, path = cfg_path.partition('::')
+        if name == package.name:
+            return str(configs / path), None
+        return get_cfg_path(cfg_path, filename)
+
+    Config._get_cfg_path = staticmethod(get_own_cfg_path_too)
+
+
+def _launch_without_cuda() -> None:
+    """Let ``--launcher pytorch`` with the gloo backend run on a machine without CUDA.
+
+    MMEngine selects a CUDA device for the process whatever the backend.
+    """
+    from mmengine.dist import utils
+
+    launch = utils._init_dist_pytorch
+
+    def launch_on_cpu_too(backend: str, *args, **kwargs) -> None:
+        import torch
+
+        if backend != 'gloo' or torch.cuda.is_available():
+            return launch(backend, *args, **kwargs)
+        set_device = torch.cuda.set_device
+        torch.cuda.set_device = lambda device: None
+        try:
+            return launch(backend, *args, **kwargs)
+        finally:
+            torch.cuda.set_device = set_device
+
+    utils._init_dist_pytorch = launch_on_cpu_too
+
+
+def _stand_in_for_mmcv_ops() -> None:
+    """Put a module in the place of mmcv's compiled operators where mmcv has none (mmcv-lite).
+
+    Upstream mmseg imports a few of them unguarded, so ``import mmseg.models`` fails although the
+    models used here need none.
+    """
+    spec = find_spec('mmcv')
+    if spec is None or any(Path(spec.origin).parent.glob('_ext.*')):
+        return
+    sys.modules.setdefault('mmcv._ext', _MissingOps('mmcv._ext'))
+
+
+class _MissingOps(ModuleType):
+    """A module that has every operator, none of which can be called."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(name)
+        self.__spec__ = ModuleSpec(name, loader=None)  # mmcv's search for its operators finds none
+
+    def __getattr__(self, name: str) -> Callable:
+        if name.startswith('__'):
+            raise AttributeError(name)
+        if name in ('get_compiler_version', 'get_compiling_cuda_version'):
+            return lambda: 'n/a'  # asked by mmcv's report of the environment
+
+        def fail(*args, **kwargs):
+            raise RuntimeError(
+                f'The operator {name!r} of mmcv is not compiled in this environment (mmcv-lite '
+                'has none). Choose a model that does not need it, or replace mmcv-lite by '
+                'mmcv<2.2, which has to be built for the installed PyTorch.'
+            )
+
+        return fail
+
+
+def _trust_mmengine_checkpoints() -> None:
+    """Let PyTorch's safe loader read what MMEngine writes in a checkpoint.
+
+    Since PyTorch 2.6 ``torch.load`` rebuilds listed types only, and upstream MMEngine neither lists
+    its own nor asks for the old behaviour: resuming fails. The safe loader stays on; it is told of
+    the types in MMEngine's logs. NumPy's functions have another name in files written with NumPy 1.
+    """
+    import numpy as np
+    import torch
+    from mmengine.logging import HistoryBuffer
+
+    if torch.__version__ < (2, 6):
+        return
+    array, scalar = np.zeros(1).__reduce__()[0], np.float64(0).__reduce__()[0]
+    numbers = '?bBhHiIlLqQefdg'
+    torch.serialization.add_safe_globals(
+        [
+            HistoryBuffer,
+            (_history_buffer_method, 'builtins.getattr'),
+            np.ndarray,
+            np.dtype,
+            *{type(np.dtype(number)) for number in numbers},
+            *((array, f'numpy.{core}.multiarray._reconstruct') for core in ('core', '_core')),
+            *((scalar, f'numpy.{core}.multiarray.scalar') for core in ('core', '_core')),
+        ]
+    )
+
+
+def _history_buffer_method(owner: type, name: str) -> Any:
+    """What a checkpoint may have of ``getattr``: the statistics that a HistoryBuffer refers to."""
+    from mmengine.logging import HistoryBuffer
+
+    if owner is HistoryBuffer and not name.startswith('_'):
+        return getattr(HistoryBuffer, name)
+    raise ValueError(f'A checkpoint must not ask for {name!r} of {owner!r}.')

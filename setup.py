@@ -1,0 +1,74 @@
+"""Build of the package.
+
+The wheel carries ``configs``, ``tools`` and ``model-index.yml`` in ``rsmamba_mm/.mim``, as the
+packages of OpenMMLab do. An editable install uses those of the source tree.
+"""
+
+import re
+import shutil
+from pathlib import Path
+
+from setuptools import find_packages, setup
+from setuptools.command.build_py import build_py
+
+ROOT = Path(__file__).parent
+MIM = ('configs', 'tools', 'model-index.yml')
+EXTRAS = ('mm', 'openmmlab', 'cuda', 'geo', 'tests')
+
+
+class BuildWithConfigs(build_py):
+    """Add ``.mim`` to a wheel."""
+
+    def run(self) -> None:
+        super().run()
+        if self.editable_mode:
+            return
+        mim = Path(self.build_lib) / 'rsmamba_mm' / '.mim'
+        shutil.rmtree(mim, ignore_errors=True)  # an earlier build leaves its files here
+        mim.mkdir()
+        for name in filter(lambda name: (ROOT / name).exists(), MIM):
+            if (ROOT / name).is_dir():
+                ignored = shutil.ignore_patterns('__pycache__')
+                shutil.copytree(ROOT / name, mim / name, ignore=ignored)
+            else:
+                shutil.copy2(ROOT / name, mim)
+
+
+def read(path: str) -> str:
+    return (ROOT / path).read_text(encoding='utf-8') if (ROOT / path).exists() else ''
+
+
+def read_requirements(name: str) -> list[str]:
+    lines = (
+        line.partition('#')[0].strip() for line in read(f'requirements/{name}.txt').splitlines()
+    )
+    return [line for line in lines if line]
+
+
+setup(
+    name='rsmamba_mm',
+    version=re.search(r"__version__ = '(.+)'", read('rsmamba_mm/version.py')).group(1),
+    description='RSMamba and UNetMamba for remote sensing, as a plug-in of OpenMMLab',
+    long_description=read('README.md'),
+    long_description_content_type='text/markdown',
+    author='The rsmamba_mm contributors',
+    license_expression='Apache-2.0',
+    license_files=['LICENSE'],
+    keywords='remote sensing, Mamba, scene classification, semantic segmentation',
+    classifiers=[
+        'Development Status :: 4 - Beta',
+        'Intended Audience :: Science/Research',
+        'Operating System :: OS Independent',
+        'Programming Language :: Python :: 3.10',
+        'Programming Language :: Python :: 3.11',
+        'Programming Language :: Python :: 3.12',
+        'Topic :: Scientific/Engineering :: Image Recognition',
+    ],
+    python_requires='>=3.10,<3.13',
+    packages=find_packages(include=['rsmamba_mm', 'rsmamba_mm.*']),
+    package_data={'rsmamba_mm': ['**/*.cpp', '**/*.h']},
+    install_requires=read_requirements('runtime'),
+    extras_require={name: read_requirements(name) for name in EXTRAS},
+    cmdclass={'build_py': BuildWithConfigs},
+    zip_safe=False,
+)
