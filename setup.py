@@ -39,9 +39,7 @@ def read(path: str) -> str:
 
 
 def read_requirements(name: str) -> list[str]:
-    lines = (
-        line.partition('#')[0].strip() for line in read(f'requirements/{name}.txt').splitlines()
-    )
+    lines = (line.partition('#')[0].strip() for line in read(f'requirements/{name}.txt').splitlines())
     return [line for line in lines if line]
 
 

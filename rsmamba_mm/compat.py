@@ -78,9 +78,7 @@ def check_stack() -> str:
 
 
 def _describe_clashes(clashes: list[tuple[str, str]]) -> str:
-    installed = [
-        name for fork, rivals in _RIVALS.items() for name in (fork, *rivals) if _release(name)
-    ]
+    installed = [name for fork, rivals in _RIVALS.items() for name in (fork, *rivals) if _release(name)]
     return (
         'Two OpenMMLab stacks are in this environment and overwrite each other: '
         + ', '.join(f'{fork} and {rival}' for fork, rival in clashes)

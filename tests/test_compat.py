@@ -65,9 +65,7 @@ class TestCheckStack:
             compat.check_stack()
         message = str(error.value)
         assert 'onedl-mmengine and mmengine, onedl-mmcv and mmcv-lite' in message
-        assert (
-            'pip uninstall -y onedl-mmengine mmengine onedl-mmcv mmcv-lite mmpretrain\n' in message
-        )
+        assert 'pip uninstall -y onedl-mmengine mmengine onedl-mmcv mmcv-lite mmpretrain\n' in message
         assert 'pip install "rsmamba_mm[openmmlab]"' in message
 
     def test_apply_checks_first(self, installed):
@@ -193,9 +191,7 @@ class TestLaunchWithoutCuda:
 
         selected = []
         monkeypatch.setattr(torch.cuda, 'set_device', selected.append)
-        monkeypatch.setattr(
-            utils, '_init_dist_pytorch', lambda backend, **kwargs: torch.cuda.set_device(3)
-        )
+        monkeypatch.setattr(utils, '_init_dist_pytorch', lambda backend, **kwargs: torch.cuda.set_device(3))
         compat._launch_without_cuda()
         return lambda backend: (utils._init_dist_pytorch(backend), selected)[1]
 
@@ -203,9 +199,7 @@ class TestLaunchWithoutCuda:
         ('backend', 'cuda', 'selected'),
         [('gloo', False, []), ('gloo', True, [3]), ('nccl', False, [3])],
     )
-    def test_selects_a_device_where_there_is_one(
-        self, launch, monkeypatch, backend, cuda, selected
-    ):
+    def test_selects_a_device_where_there_is_one(self, launch, monkeypatch, backend, cuda, selected):
         monkeypatch.setattr(torch.cuda, 'is_available', lambda: cuda)
         set_device = torch.cuda.set_device
         assert launch(backend) == selected

@@ -7,9 +7,7 @@ from mmengine.config import Config
 from mmengine.runner import Runner
 
 CONFIGS = sorted(
-    path
-    for path in (Path(__file__).parents[1] / 'configs').glob('*/*.py')
-    if path.parent.name != '_base_'
+    path for path in (Path(__file__).parents[1] / 'configs').glob('*/*.py') if path.parent.name != '_base_'
 )
 
 

@@ -33,9 +33,7 @@ def add_train_arguments(parser: ArgumentParser) -> None:
         action='store_true',
         help='scale the learning rate by the actual batch size over the one it was set for',
     )
-    parser.add_argument(
-        '--no-validate', action='store_true', help='do not evaluate during training'
-    )
+    parser.add_argument('--no-validate', action='store_true', help='do not evaluate during training')
 
 
 def add_test_arguments(parser: ArgumentParser) -> None:
@@ -145,9 +143,7 @@ def add_test_time_augmentation(cfg: Config) -> None:
         if cfg.get('default_scope') != 'mmpretrain':
             raise OptionError('--tta: the config needs tta_model and tta_pipeline')
         *steps, pack = deepcopy(cfg.test_dataloader.dataset.pipeline)
-        flips = [
-            dict(type='RandomFlip', prob=prob, direction='horizontal') for prob in (0.0, 1.0)
-        ]
+        flips = [dict(type='RandomFlip', prob=prob, direction='horizontal') for prob in (0.0, 1.0)]
         cfg.tta_model = dict(type='AverageClsScoreTTA')
         cfg.tta_pipeline = [*steps, dict(type='TestTimeAug', transforms=[flips, [pack]])]
     cfg.model = dict(**cfg.tta_model, module=cfg.model)
@@ -155,9 +151,7 @@ def add_test_time_augmentation(cfg: Config) -> None:
 
 
 def _add_common_arguments(parser: ArgumentParser) -> None:
-    parser.add_argument(
-        '--work-dir', help='folder for logs and checkpoints (default: work_dirs/CONFIG)'
-    )
+    parser.add_argument('--work-dir', help='folder for logs and checkpoints (default: work_dirs/CONFIG)')
     parser.add_argument(
         '--cfg-options',
         nargs='+',
@@ -184,6 +178,4 @@ def _existing(path: str, what: str) -> str:
 
 def _check_amp() -> None:
     if not torch.cuda.is_available():
-        raise OptionError(
-            '--amp: mixed precision needs a GPU, and PyTorch sees none here: leave --amp out'
-        )
+        raise OptionError('--amp: mixed precision needs a GPU, and PyTorch sees none here: leave --amp out')

@@ -177,10 +177,7 @@ class Scene:
 
     def noise(self, wavelength: float) -> np.ndarray:
         """Smooth random field (H, W) of unit variance, about ``wavelength`` metres a bump."""
-        cells = [
-            int(np.clip(round(side / self.px_per_m / wavelength) + 1, 2, side))
-            for side in self.shape
-        ]
+        cells = [int(np.clip(round(side / self.px_per_m / wavelength) + 1, 2, side)) for side in self.shape]
         # A stream of its own: how many numbers are drawn here depends on the image size, and the
         # layout must not.
         field = self.rng.spawn(1)[0].standard_normal(cells, np.float32)
@@ -390,9 +387,7 @@ def blob(scene: Scene, centre: np.ndarray, radius: float, roughness: float) -> n
     return centre + distance[:, None] * np.stack([np.cos(turn), np.sin(turn)], 1)
 
 
-def winding_line(
-    scene: Scene, amplitude: float, wavelength: float, offset: float = 0.0
-) -> np.ndarray:
+def winding_line(scene: Scene, amplitude: float, wavelength: float, offset: float = 0.0) -> np.ndarray:
     """Meandering line (160, 2) across the whole scene, along u about v = ``offset``."""
     u = np.linspace(-scene.radius - 5, scene.radius + 5, 160)
     phase = scene.rng.uniform(0, 2 * math.pi, 2)
@@ -515,9 +510,7 @@ def draw_cars(scene: Scene, centres: np.ndarray, angle: float | np.ndarray = 0.0
     scene.polygons(boxes(cabin, 0.30 * length, 1.5, heading), VEHICLE, paint, 1.6)
 
 
-def draw_road(
-    scene: Scene, line: np.ndarray, width: float, colour: Colour, shoulder: float = 0.0
-) -> None:
+def draw_road(scene: Scene, line: np.ndarray, width: float, colour: Colour, shoulder: float = 0.0) -> None:
     """Paved band along a line, with a lighter pavement ``shoulder`` metres wide at each side."""
     if shoulder:
         kerb = 0.6 * np.asarray(colour) + 0.4 * np.asarray(CONCRETE)
@@ -750,9 +743,7 @@ def paint_harbor(scene: Scene) -> None:
     scene.fill(WATER, scene.water)
     radius = scene.radius + 5
     quay = -scene.extent * rng.uniform(0.18, 0.34)
-    land = np.array(
-        [(-2 * radius, -radius), (quay, -radius), (quay, radius), (-2 * radius, radius)]
-    )
+    land = np.array([(-2 * radius, -radius), (quay, -radius), (quay, radius), (-2 * radius, radius)])
     scene.region(land, PAVEMENT, scene.pavement, height=1.5)
     scene.region(land - (3, 0), PAVEMENT, scene.vary(scene.pavement, 0.06), height=1.5)
     timber = scene.vary(scene.pick(((150, 138, 120), (172, 166, 154), (124, 110, 94))), 0.08)
@@ -784,9 +775,7 @@ BOAT_HULL = np.array(
 )
 
 
-def draw_boats(
-    scene: Scene, centres: np.ndarray, length: float, berth: float, angle: float
-) -> None:
+def draw_boats(scene: Scene, centres: np.ndarray, length: float, berth: float, angle: float) -> None:
     """Moored boats with a deck, a cabin and on some a mast."""
     number = len(centres)
     if not number:
@@ -892,9 +881,7 @@ def paint_residential(scene: Scene) -> None:
 
     # A row of lots at each side of each street; `side` points from the street to the garden.
     columns = np.arange(-scene.radius - lot, scene.radius + lot, lot)
-    street, side, column = (
-        axis.ravel() for axis in np.meshgrid(streets, (-1, 1), columns, indexing='ij')
-    )
+    street, side, column = (axis.ravel() for axis in np.meshgrid(streets, (-1, 1), columns, indexing='ij'))
     u = column + rng.uniform(0, lot) + side * lot / 5
     lots = np.stack([u, street + side * 15.5], 1)
     shown = scene.visible(lots, margin=14)
@@ -1023,9 +1010,7 @@ def draw_aircraft(scene: Scene, centre: tuple[float, float], span: float) -> Non
     colour = scene.vary((226, 226, 224), 0.05)
     heading = math.pi if scene.chance(0.5) else 0.0
     for part in AIRCRAFT_PARTS:
-        scene.polygons(
-            place(part, np.atleast_2d(centre), span, span, heading), VEHICLE, colour, 4.0
-        )
+        scene.polygons(place(part, np.atleast_2d(centre), span, span, heading), VEHICLE, colour, 4.0)
 
 
 def paint_storage_tanks(scene: Scene) -> None:
@@ -1076,9 +1061,7 @@ def draw_tanks(scene: Scene, centres: np.ndarray, radius: np.ndarray, roofs: np.
     scene.polygons(ring(0.93), BUILDING, roofs, height)
     scene.polygons(ring(0.88)[floating], BUILDING, 0.8 * roofs[floating], height[floating] - 2.5)
     cone = ~floating
-    scene.polygons(
-        ring(0.5, 0.25)[cone], BUILDING, np.clip(1.05 * roofs[cone], 0, 246), height[cone]
-    )
+    scene.polygons(ring(0.5, 0.25)[cone], BUILDING, np.clip(1.05 * roofs[cone], 0, 246), height[cone])
     scene.polygons(ring(0.1)[cone], BUILDING, 0.7 * roofs[cone], height[cone])
     stair = scene.rng.integers(len(disc))
     landing = centres + 0.75 * radius[:, None] * disc[stair]

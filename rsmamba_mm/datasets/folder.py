@@ -47,9 +47,7 @@ def find_scenes(folder: str | Path) -> tuple[list[str], list[str], list[int]]:
     return list(found), [image for images in found.values() for image in images], labels
 
 
-def stratified_split(
-    labels: Sequence[int], fractions: Sequence[float], seed: int = 0
-) -> list[list[int]]:
+def stratified_split(labels: Sequence[int], fractions: Sequence[float], seed: int = 0) -> list[list[int]]:
     """Split samples at random, each class in the same proportions.
 
     Args:

@@ -187,9 +187,7 @@ class SyntheticScenes(BaseDataset):
         # Transforms may work in place; the copies keep the cache intact.
         sample.update(img=scene.image.copy(), img_shape=self.img_size, ori_shape=self.img_size)
         if self.task == 'segmentation':
-            sample.update(
-                gt_seg_map=scene.mask.copy(), seg_fields=['gt_seg_map'], reduce_zero_label=False
-            )
+            sample.update(gt_seg_map=scene.mask.copy(), seg_fields=['gt_seg_map'], reduce_zero_label=False)
         return self.pipeline(sample)
 
     def _get_scene(self, index: int, label: int) -> SyntheticScene:
@@ -248,9 +246,7 @@ def mean_colour_accuracy(
     return float(100 * (predicted == test_labels).mean())
 
 
-def _mean_colours(
-    images: Iterable[tuple[np.ndarray, int]], name: str
-) -> tuple[np.ndarray, np.ndarray]:
+def _mean_colours(images: Iterable[tuple[np.ndarray, int]], name: str) -> tuple[np.ndarray, np.ndarray]:
     pairs = [(np.asarray(image).mean((0, 1)), int(label)) for image, label in images]
     if not pairs:
         raise ValueError(f'{name} holds no image; give at least one pair (image, label)')

@@ -56,9 +56,7 @@ class MultiPathMamba(BaseModule):
         super().__init__(init_cfg)
         d_inner = 2 * d_model if d_inner is None else d_inner
         dt_rank = math.ceil(d_model / 16) if dt_rank is None else dt_rank
-        sizes = dict(
-            d_model=d_model, d_inner=d_inner, d_state=d_state, d_conv=d_conv, dt_rank=dt_rank
-        )
+        sizes = dict(d_model=d_model, d_inner=d_inner, d_state=d_state, d_conv=d_conv, dt_rank=dt_rank)
         for name, size in sizes.items():
             if not isinstance(size, int) or size < 1:
                 raise ValueError(f'Mamba: {name} must be a positive integer, got {size!r}')

@@ -38,13 +38,11 @@ def multi_order_conv1d(
         raise ValueError(f"conv1d: activation must be 'silu' or None, got {activation!r}")
     if x.dim() != 3 or weight.dim() != 2 or weight.shape[0] != x.shape[2]:
         raise ValueError(
-            f'conv1d: x must be (B, L, E) and weight (E, W), got {tuple(x.shape)} and '
-            f'{tuple(weight.shape)}'
+            f'conv1d: x must be (B, L, E) and weight (E, W), got {tuple(x.shape)} and {tuple(weight.shape)}'
         )
     if orders.dim() != 2 or orders.shape[1] != x.shape[1]:
         raise ValueError(
-            f'conv1d: orders must be (K, {x.shape[1]}) for x of {tuple(x.shape)}, got '
-            f'{tuple(orders.shape)}'
+            f'conv1d: orders must be (K, {x.shape[1]}) for x of {tuple(x.shape)}, got {tuple(orders.shape)}'
         )
     if bias is not None and bias.shape != weight.shape[:1]:
         raise ValueError(f'conv1d: bias must be ({weight.shape[0]},), got {tuple(bias.shape)}')
@@ -95,9 +93,7 @@ def _setup_context(ctx, inputs, output):
 
 def _backward(ctx, grad_y):
     x, weight, bias, orders = ctx.saved_tensors
-    grads = torch.ops.rsmamba_mm.conv1d_backward(
-        grad_y, x, weight, bias, orders, ctx.silu, ctx.backend
-    )
+    grads = torch.ops.rsmamba_mm.conv1d_backward(grad_y, x, weight, bias, orders, ctx.silu, ctx.backend)
     return *grads[:2], None if bias is None else grads[2], None, None, None
 
 

@@ -59,9 +59,7 @@ def multi_order_scan(
         y, last = reference.scan(u, delta, A, B, C, D, delta_bias, orders, delta_softplus)
         return (y, last) if return_last_state else y
     tensors = (u, delta, A, B, C, D, delta_bias)
-    keep_states = torch.is_grad_enabled() and any(
-        x is not None and x.requires_grad for x in tensors
-    )
+    keep_states = torch.is_grad_enabled() and any(x is not None and x.requires_grad for x in tensors)
     y, last, _ = torch.ops.rsmamba_mm.scan(*tensors, orders, delta_softplus, keep_states, backend)
     return (y, last.mT) if return_last_state else y
 
@@ -212,9 +210,7 @@ def _scan_backward(
     backend: str,
 ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]:
     run = load_backend(backend).scan_backward
-    grads = run(
-        grad_y, grad_last, u, delta, A, B, C, D, delta_bias, orders, delta_softplus, kept
-    )
+    grads = run(grad_y, grad_last, u, delta, A, B, C, D, delta_bias, orders, delta_softplus, kept)
     # an operator returns tensors: an empty one stands for the gradient of an absent input
     return tuple(u.new_empty(0) if grad is None else grad for grad in grads)
 

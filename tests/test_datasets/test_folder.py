@@ -21,7 +21,7 @@ def test_stratified_split():
 
 
 def test_refusals(tmp_path):
-    with pytest.raises(FileNotFoundError, match='data folder not found: .*one subfolder for each'):
+    with pytest.raises(FileNotFoundError, match=r'data folder not found: .*one subfolder for each'):
         find_scenes(tmp_path / 'none')
     with pytest.raises(FileNotFoundError, match='has 0 subfolders with images'):
         find_scenes(tmp_path)

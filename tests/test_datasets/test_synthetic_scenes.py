@@ -138,9 +138,7 @@ class TestRenderScene:
 
 class TestSyntheticScenes:
     def test_classification_sample(self):
-        dataset = DATASETS.build(
-            {'type': 'SyntheticScenes', 'num_images': 24, 'img_size': 64, 'seed': 1}
-        )
+        dataset = DATASETS.build({'type': 'SyntheticScenes', 'num_images': 24, 'img_size': 64, 'seed': 1})
         assert len(dataset) == 24
         assert dataset.metainfo['classes'] == dataset.CLASSES == SCENE_CLASSES
         assert dataset.class_to_idx['lake'] == SCENE_CLASSES.index('lake')

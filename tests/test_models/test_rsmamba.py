@@ -235,7 +235,7 @@ def test_initial_steps_survive_the_models_own_initialisation():
     model.init_weights()
     for block in model.layers:
         steps = torch.nn.functional.softplus(block.dt_proj.bias)
-        assert 1e-4 <= steps.min() and steps.max() <= 0.1001
+        assert steps.min() >= 1e-4 and steps.max() <= 0.1001
         assert steps.max() / steps.min() > 5
         torch.testing.assert_close(block.A_log.exp()[5], torch.arange(1.0, 17.0))
         assert block.dt_proj.weight.abs().max() > 0.3

@@ -55,8 +55,7 @@ def run(inputs, backend, last_weight=1.0, **options):
 
 def judge(inputs, **options):
     exact = {
-        name: None if x is None else x.detach().double().requires_grad_()
-        for name, x in inputs.items()
+        name: None if x is None else x.detach().double().requires_grad_() for name, x in inputs.items()
     }
     return run(exact, 'reference', **options)
 
@@ -84,7 +83,7 @@ SHAPES = [
 @pytest.mark.parametrize('shape', SHAPES, ids=str)
 @pytest.mark.parametrize('shared', [True, False], ids=['shared', 'per-order'])
 def test_backend_equals_reference(backend, dtype, shape, shared):
-    batch, paths, length, channels, states = shape
+    _, paths, length, _, _ = shape
     orders = make_orders(['forward', 'reverse', 'shuffle', 'shuffle'][:paths], 1, length)
     inputs = scan_inputs(*shape, dtype, shared=shared)
     options = dict(orders=orders, delta_softplus=True)
@@ -215,13 +214,10 @@ def published_formula(u, delta, A, B, C, D, z, delta_bias, delta_softplus):
 
 @pytest.mark.parametrize('backend', BACKENDS)
 @pytest.mark.parametrize('groups', [None, 1, 2])
-@pytest.mark.parametrize(('has_D', 'has_z', 'has_bias'), list(itertools.product([False, True], repeat=3))
-)
+@pytest.mark.parametrize(('has_D', 'has_z', 'has_bias'), list(itertools.product([False, True], repeat=3)))
 @pytest.mark.parametrize('softplus', [False, True])
 @pytest.mark.parametrize('length', [1, 50])
-def test_selective_scan_keeps_mamba_ssm_contract(
-    backend, groups, has_D, has_z, has_bias, softplus, length
-):
+def test_selective_scan_keeps_mamba_ssm_contract(backend, groups, has_D, has_z, has_bias, softplus, length):
     torch.manual_seed(0)
     batch, channels, states = 2, 4, 8
     real = dict(dtype=torch.float64)
@@ -256,9 +252,7 @@ def test_selective_scan_half_precision_gate():
     B, C = (torch.randn(2, 3, 9, dtype=torch.bfloat16) for _ in range(2))
     A = -torch.rand(4, 3)
     y = selective_scan(u, delta, A, B, C, z=z, delta_softplus=True)
-    exact = selective_scan(
-        *(x.double() for x in (u, delta, A, B, C)), z=z.double(), delta_softplus=True
-    )
+    exact = selective_scan(*(x.double() for x in (u, delta, A, B, C)), z=z.double(), delta_softplus=True)
     assert y.dtype == torch.bfloat16
     torch.testing.assert_close(y.double(), exact, rtol=2e-2, atol=2e-2)
 
@@ -272,7 +266,7 @@ def test_scan_refuses_what_does_not_fit():
         multi_order_scan(**{**inputs, 'B': torch.zeros(1, 2, 6, 3)})
     with pytest.raises(ValueError, match=r'orders must be \(2, 5\)'):
         multi_order_scan(**inputs, orders=torch.zeros(3, 5, dtype=torch.long))
-    with pytest.raises(TypeError, match='A must be real floating point, got torch.complex64'):
+    with pytest.raises(TypeError, match=r'A must be real floating point, got torch\.complex64'):
         multi_order_scan(**{**inputs, 'A': inputs['A'].to(torch.complex64)})
 
 

@@ -40,9 +40,7 @@ def metrics(work_dir: Path) -> dict:
 @pytest.mark.smoke
 def test_train_resume_and_test_twice(root, tmp_path):
     work_dir = tmp_path / 'run'
-    log = call(
-        root, 'train.py', CONFIG, '--work-dir', work_dir, *MINIATURE, 'train_cfg.max_epochs=1'
-    )
+    log = call(root, 'train.py', CONFIG, '--work-dir', work_dir, *MINIATURE, 'train_cfg.max_epochs=1')
     assert 'eta:' in log
     assert (work_dir / 'epoch_1.pth').is_file()
     log = call(

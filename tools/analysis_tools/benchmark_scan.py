@@ -100,10 +100,7 @@ def report(seconds: dict[str, list[float]], args: argparse.Namespace) -> None:
         f'channels, 3 paths; {torch.get_num_threads()} threads, torch {torch.__version__}'
     )
     for name, runs in seconds.items():
-        print(
-            f'  {name:28s} median {statistics.median(runs):8.3f} s   '
-            f'{min(runs):.3f} … {max(runs):.3f}'
-        )
+        print(f'  {name:28s} median {statistics.median(runs):8.3f} s   {min(runs):.3f} … {max(runs):.3f}')
     peer, ours = (statistics.median(runs) for runs in seconds.values())
     print(f'  ratio {peer / ours:.1f}×')
     if args.json:

@@ -26,26 +26,20 @@ train_dataloader = dict(
     num_workers=1,
     persistent_workers=True,
     sampler=dict(type='DefaultSampler', shuffle=True),
-    dataset=dict(
-        type='CustomDataset', data_root=data_root, ann_file='train.txt', pipeline=train_pipeline
-    ),
+    dataset=dict(type='CustomDataset', data_root=data_root, ann_file='train.txt', pipeline=train_pipeline),
 )
 val_dataloader = dict(
     batch_size=32,
     num_workers=1,
     persistent_workers=True,
     sampler=dict(type='DefaultSampler', shuffle=False),
-    dataset=dict(
-        type='CustomDataset', data_root=data_root, ann_file='val.txt', pipeline=test_pipeline
-    ),
+    dataset=dict(type='CustomDataset', data_root=data_root, ann_file='val.txt', pipeline=test_pipeline),
 )
 test_dataloader = dict(
     batch_size=32,
     num_workers=1,
     sampler=dict(type='DefaultSampler', shuffle=False),
-    dataset=dict(
-        type='CustomDataset', data_root=data_root, ann_file='test.txt', pipeline=test_pipeline
-    ),
+    dataset=dict(type='CustomDataset', data_root=data_root, ann_file='test.txt', pipeline=test_pipeline),
 )
 
 val_evaluator = [

@@ -2,8 +2,8 @@
 num_classes = 12
 data_preprocessor = dict(
     num_classes=num_classes,
-    mean=[110.0, 115.0, 100.0],
-    std=[50.0, 48.0, 48.0],
+    mean=[118.3, 116.6, 100.1],
+    std=[44.1, 39.2, 38.0],
     to_rgb=True,
 )
 
@@ -19,26 +19,20 @@ train_dataloader = dict(
     num_workers=1,
     persistent_workers=True,
     sampler=dict(type='DefaultSampler', shuffle=True),
-    dataset=dict(
-        type='SyntheticScenes', num_images=1800, img_size=128, seed=0, pipeline=train_pipeline
-    ),
+    dataset=dict(type='SyntheticScenes', num_images=3600, img_size=128, seed=0, pipeline=train_pipeline),
 )
 val_dataloader = dict(
     batch_size=32,
     num_workers=1,
     persistent_workers=True,
     sampler=dict(type='DefaultSampler', shuffle=False),
-    dataset=dict(
-        type='SyntheticScenes', num_images=240, img_size=128, seed=1, pipeline=test_pipeline
-    ),
+    dataset=dict(type='SyntheticScenes', num_images=240, img_size=128, seed=1, pipeline=test_pipeline),
 )
 test_dataloader = dict(
     batch_size=32,
     num_workers=1,
     sampler=dict(type='DefaultSampler', shuffle=False),
-    dataset=dict(
-        type='SyntheticScenes', num_images=600, img_size=128, seed=2, pipeline=test_pipeline
-    ),
+    dataset=dict(type='SyntheticScenes', num_images=600, img_size=128, seed=2, pipeline=test_pipeline),
 )
 
 val_evaluator = [

@@ -3,10 +3,10 @@ _base_ = './rsmamba.py'
 
 model = dict(
     backbone=dict(
-        arch=dict(embed_dims=64, num_layers=6, feedforward_channels=128),
+        arch=dict(embed_dims=64, num_layers=4, feedforward_channels=128),
         img_size=128,
-        patch_cfg=dict(stride=16),
-        layer_cfgs=dict(d_state=8),
+        patch_cfg=dict(stride=12),
+        layer_cfgs=dict(d_state=4),
     ),
     head=dict(in_channels=64),
 )

@@ -42,9 +42,7 @@ def refuse_other_architecture(
         if name in theirs and theirs[name] != shape
     ]
     missing = [
-        f'{name}: not in the checkpoint'
-        for name in own
-        if name.startswith(required) and name not in theirs
+        f'{name}: not in the checkpoint' for name in own if name.startswith(required) and name not in theirs
     ]
     surplus = [
         f'{name}: only in the checkpoint'

@@ -117,16 +117,11 @@ class RSMamba(BaseModule):
     """
 
     arch_zoo = {
-        **dict.fromkeys(
-            ['b', 'base'], dict(embed_dims=192, num_layers=24, feedforward_channels=384)
-        ),
-        **dict.fromkeys(
-            ['l', 'large'], dict(embed_dims=256, num_layers=36, feedforward_channels=512)
-        ),
-        **dict.fromkeys(
-            ['h', 'huge'], dict(embed_dims=320, num_layers=48, feedforward_channels=640)
-        ),
+        'base': dict(embed_dims=192, num_layers=24, feedforward_channels=384),
+        'large': dict(embed_dims=256, num_layers=36, feedforward_channels=512),
+        'huge': dict(embed_dims=320, num_layers=48, feedforward_channels=640),
     }
+    arch_zoo |= {name[0]: settings for name, settings in arch_zoo.items()}
 
     def __init__(
         self,
@@ -180,9 +175,7 @@ class RSMamba(BaseModule):
         self.eval_shuffles = eval_shuffles
 
         kernel = to_2tuple(patch_size)
-        defaults = dict(
-            kernel_size=kernel, stride=tuple(max(1, size // 2) for size in kernel), bias=False
-        )
+        defaults = dict(kernel_size=kernel, stride=tuple(max(1, size // 2) for size in kernel), bias=False)
         self.patch_embed = PatchEmbed(
             in_channels=in_channels,
             embed_dims=self.embed_dims,
@@ -208,9 +201,7 @@ class RSMamba(BaseModule):
         if merge == 'gate' and len(self.orders) > 1:
             paths = len(self.orders)
             self.gate_layers.extend(
-                nn.Sequential(
-                    nn.Linear(paths * self.embed_dims, paths, bias=False), nn.Softmax(dim=-1)
-                )
+                nn.Sequential(nn.Linear(paths * self.embed_dims, paths, bias=False), nn.Softmax(dim=-1))
                 for _ in options
             )
         last = max(1, self.num_layers - 1)
@@ -248,8 +239,7 @@ class RSMamba(BaseModule):
         if self.training or self.eval_shuffles == 1 or not self._random:
             return self._run_blocks(x, grid, self._block_orders(grid))
         runs = [
-            self._run_blocks(x, grid, self._block_orders(grid, draw))
-            for draw in range(self.eval_shuffles)
+            self._run_blocks(x, grid, self._block_orders(grid, draw)) for draw in range(self.eval_shuffles)
         ]
         return tuple(torch.stack(outs).mean(0) for outs in zip(*runs, strict=True))
 
@@ -324,9 +314,7 @@ class RSMamba(BaseModule):
             return self.pos_embed
         else:
             patches, cls = self._split_cls(self.pos_embed)
-            patches = resize_position_embedding(
-                patches, self.patch_resolution, grid, self.interpolate_mode
-            )
+            patches = resize_position_embedding(patches, self.patch_resolution, grid, self.interpolate_mode)
         return self._with_cls(patches, cls)
 
     # blocks ------------------------------------------------------------------------------------
@@ -345,9 +333,7 @@ class RSMamba(BaseModule):
             return torch.stack([make_orders(self.orders, *grid, slots) for _ in self.layers])
         return _seeded_orders(self.orders, *grid, slots, self.num_layers, self.shuffle_seed, draw)
 
-    def _run_blocks(
-        self, x: Tensor, grid: tuple[int, int], block_orders: Tensor
-    ) -> tuple[Tensor, ...]:
+    def _run_blocks(self, x: Tensor, grid: tuple[int, int], block_orders: Tensor) -> tuple[Tensor, ...]:
         outs = []
         for i, orders in enumerate(block_orders.to(x.device)):
             if self.with_cp and torch.is_grad_enabled():
@@ -404,8 +390,7 @@ class RSMamba(BaseModule):
             for key in cfg:
                 if key not in known:
                     raise TypeError(
-                        f'RSMamba: unknown option {key!r} in layer_cfgs. Known options: '
-                        f'{", ".join(known)}.'
+                        f'RSMamba: unknown option {key!r} in layer_cfgs. Known options: {", ".join(known)}.'
                     )
             named = {LAYER_OPTIONS.get(key, key): value for key, value in cfg.items()}
             options.append({'d_inner': arch['feedforward_channels'], **named})
@@ -513,6 +498,4 @@ def _fixed_orders(names, height, width, slots) -> Tensor:
 def _seeded_orders(names, height, width, slots, num_layers, seed, draw) -> Tensor:
     """The orders of all blocks for evaluation, from a CPU generator: the same everywhere."""
     generator = torch.Generator().manual_seed(seed + draw)
-    return torch.stack(
-        [make_orders(names, height, width, slots, generator) for _ in range(num_layers)]
-    )
+    return torch.stack([make_orders(names, height, width, slots, generator) for _ in range(num_layers)])

@@ -12,7 +12,7 @@ import logging
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cache
 from importlib import import_module
 from types import ModuleType
 
@@ -59,7 +59,7 @@ def register_backend(
     _automatic.cache_clear()
 
 
-@lru_cache(maxsize=None)
+@cache
 def obstacle(name: str, device_type: str) -> str | None:
     """Why a backend cannot run on a type of device, or None if it can."""
     backend = BACKENDS[name]
@@ -68,13 +68,18 @@ def obstacle(name: str, device_type: str) -> str | None:
     return backend.probe()
 
 
-@lru_cache(maxsize=None)
+@cache
 def _automatic(device_type: str) -> str:
     """The backend that ``auto`` means on a type of device."""
-    ranked = sorted(BACKENDS.values(), key=lambda backend: -backend.priority)
-    name = next(backend.name for backend in ranked if obstacle(backend.name, device_type) is None)
-    logging.getLogger('rsmamba_mm').info("scan backend '%s' serves tensors on %s", name, device_type)
-    return name
+    logger = logging.getLogger('rsmamba_mm')
+    for backend in sorted(BACKENDS.values(), key=lambda backend: -backend.priority):
+        reason = obstacle(backend.name, device_type)
+        if reason is None:
+            logger.info("scan backend '%s' serves tensors on %s", backend.name, device_type)
+            return backend.name
+        if backend.devices is None or device_type in backend.devices:
+            logger.warning("scan backend '%s' would be faster but cannot run: %s", backend.name, reason)
+    raise RuntimeError(f'no scan backend runs on {device_type}')
 
 
 def _checked(name: str, source: str) -> str:
@@ -84,7 +89,7 @@ def _checked(name: str, source: str) -> str:
     return name
 
 
-class use_backend:  # noqa: N801 - reads as a function
+class use_backend:
     """Force the backend of the scan and of the causal convolution.
 
     A plain call holds until the next one; as a context manager it ends with the block. The
@@ -149,6 +154,4 @@ def _probe_cpu() -> str | None:
 
 register_backend('reference', 'rsmamba_mm.ops.backends.reference', priority=-10)
 register_backend('torch', 'rsmamba_mm.ops.backends.torch_chunked', priority=0)
-register_backend(
-    'cpu', 'rsmamba_mm.ops.backends.cpu', devices=('cpu',), priority=10, probe=_probe_cpu
-)
+register_backend('cpu', 'rsmamba_mm.ops.backends.cpu', devices=('cpu',), priority=10, probe=_probe_cpu)

@@ -87,9 +87,7 @@ def scan_backward(
         dB.sum(0).to(B.dtype),
         dC.sum(0).to(C.dtype),
         None if D is None else dD.sum(0).sum_to_size(D.shape).to(D.dtype),
-        None
-        if delta_bias is None
-        else dbias.sum(0).sum_to_size(delta_bias.shape).to(delta_bias.dtype),
+        None if delta_bias is None else dbias.sum(0).sum_to_size(delta_bias.shape).to(delta_bias.dtype),
     )
 
 

@@ -48,9 +48,7 @@ def scan(
     return y.to(u.dtype), state
 
 
-def conv(
-    x: Tensor, weight: Tensor, bias: Tensor | None, orders: Tensor, activation: bool
-) -> Tensor:
+def conv(x: Tensor, weight: Tensor, bias: Tensor | None, orders: Tensor, activation: bool) -> Tensor:
     """See :func:`rsmamba_mm.ops.multi_order_conv1d`."""
     dtype = compute_dtype(x)
     taps = weight.shape[-1]

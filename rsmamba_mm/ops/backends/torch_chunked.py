@@ -48,10 +48,8 @@ class _ChunkReader:
 
     def read(self, x: Tensor, start: int) -> Tensor:
         """A chunk of ``(B, K, L, X)`` as ``(T, B, K, X)``."""
-        if self.orders is None:
-            chunk = x[:, :, start : start + self.step]
-        else:
-            chunk = take(x, self.tokens(start))
+        tokens = self.tokens(start)
+        chunk = x[:, :, start : start + self.step] if tokens is None else take(x, tokens)
         return chunk.permute(2, 0, 1, 3).to(self.dtype)
 
     def raw_delta(self, start: int) -> Tensor:
@@ -222,9 +220,7 @@ def conv_backward(
     if activation:
         pre = _convolve(read, weight, bias)
         grad = torch.ops.aten.silu_backward(grad, pre)
-    grad_weight = torch.stack(
-        [(grad * read[:, :, j : j + length]).sum((0, 1, 2)) for j in range(taps)], -1
-    )
+    grad_weight = torch.stack([(grad * read[:, :, j : j + length]).sum((0, 1, 2)) for j in range(taps)], -1)
     grad_read = torch.zeros_like(read)
     for j in range(taps):
         grad_read[:, :, j : j + length].addcmul_(grad, weight[:, j].to(dtype))
