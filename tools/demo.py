@@ -11,6 +11,8 @@ import argparse
 import time
 from pathlib import Path
 
+import numpy as np
+
 from rsmamba_mm import compat
 
 compat.apply()
@@ -128,9 +130,9 @@ def run(cfg: Config, work_dir: Path) -> None:
         print(f'  {picture}')
 
 
-def pixels(dataset):
-    """Images and labels of a data set, through its own pipeline."""
-    for index in range(len(dataset)):
+def pixels(dataset, most: int = 1200):
+    """Images and labels of a data set, through its own pipeline; a random part of a large one."""
+    for index in np.random.default_rng(0).permutation(len(dataset))[:most].tolist():
         sample = dataset[index]
         image = sample['inputs'].permute(1, 2, 0).numpy()
         yield image, int(sample['data_samples'].gt_label)

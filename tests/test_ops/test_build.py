@@ -1,0 +1,83 @@
+"""The native backend with and without a compiler, each case in a process with a cache of its own."""
+
+import os
+import subprocess
+import sys
+
+import pytest
+
+from rsmamba_mm.ops.build import compiler
+
+needs_compiler = pytest.mark.skipif(compiler() is None, reason='no C++ compiler here')
+
+
+def start(cache, *command, path=None, **environment):
+    env = {**os.environ, 'RSMAMBA_CACHE_DIR': str(cache), **environment}
+    env.pop('CXX', None) if 'CXX' not in environment else None
+    if path is not None:
+        env['PATH'] = str(path)
+    return subprocess.Popen(
+        [sys.executable, *command], env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+
+
+def finish(process):
+    out, err = process.communicate()
+    return process.returncode, out, err
+
+
+@needs_compiler
+@pytest.mark.slow
+def test_several_processes_build_once(tmp_path):
+    processes = [start(tmp_path, '-m', 'rsmamba_mm.ops.build') for _ in range(3)]
+    results = [finish(process) for process in processes]
+    assert [code for code, _, _ in results] == [0, 0, 0], results
+    (library,) = tmp_path.glob('*.so')
+    assert {out.strip() for _, out, _ in results} == {str(library)}
+
+
+@needs_compiler
+@pytest.mark.slow
+def test_report_with_a_compiler(tmp_path):
+    code, out, err = finish(start(tmp_path, '-m', 'rsmamba_mm.ops'))
+    assert code == 0, err
+    assert "cpu: 'cpu' serves" in out
+    assert out.count('yes, right to') == 3
+
+
+def test_report_without_a_compiler(tmp_path):
+    code, out, err = finish(start(tmp_path, '-m', 'rsmamba_mm.ops', path=tmp_path))
+    assert code == 0, err
+    assert "cpu: 'torch' serves" in out
+    assert 'no: no C++ compiler was found' in out
+    # one line says what was lost, and what to do
+    (line,) = [line for line in err.splitlines() if 'would be faster' in line]
+    assert "scan backend 'cpu' would be faster but cannot run: no C++ compiler was found" in line
+    assert 'apt-get install g++' in line
+
+
+def test_forced_without_a_compiler_is_refused(tmp_path):
+    code = 'import torch, rsmamba_mm.ops as ops; ops.resolve_backend(torch.device("cpu"))'
+    process = start(tmp_path, '-c', code, path=tmp_path, RSMAMBA_SCAN_BACKEND='cpu')
+    returncode, _, err = finish(process)
+    assert returncode != 0
+    assert "scan backend 'cpu' was asked for but cannot run: no C++ compiler was found" in err
+
+
+def test_failing_compiler_is_quoted(tmp_path):
+    broken = tmp_path / 'broken-c++'
+    broken.write_text('#!/bin/sh\necho "internal compiler error: out of coffee" >&2\nexit 1\n')
+    broken.chmod(0o755)
+    process = start(tmp_path / 'cache', '-m', 'rsmamba_mm.ops.build', CXX=str(broken))
+    code, _, err = finish(process)
+    assert code != 0
+    assert 'The native CPU backend was not built' in err and 'out of coffee' in err
+
+
+@needs_compiler
+def test_unusable_cache_folder_is_named(tmp_path):
+    (tmp_path / 'file').write_text('')
+    process = start(tmp_path / 'file' / 'cache', '-m', 'rsmamba_mm.ops.build')
+    code, _, err = finish(process)
+    assert code != 0
+    assert 'cannot be used' in err and 'RSMAMBA_CACHE_DIR' in err
