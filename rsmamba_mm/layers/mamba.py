@@ -108,13 +108,14 @@ class MultiPathMamba(BaseModule):
         dt, B, C = self.x_proj(u).split([self.dt_rank, self.d_state, self.d_state], dim=-1)
         return multi_order_scan(
             u,
-            F.linear(dt, self.dt_proj.weight),
+            dt,
             -torch.exp(self.A_log.to(compute_dtype(self.A_log))),
             B,
             C,
             self.D,
             orders=orders,
             delta_bias=self.dt_proj.bias,
+            delta_weight=self.dt_proj.weight,
             delta_softplus=True,
         )
 

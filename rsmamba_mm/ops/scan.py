@@ -23,6 +23,7 @@ def multi_order_scan(
     D: Tensor | None = None,
     orders: Tensor | None = None,
     delta_bias: Tensor | None = None,
+    delta_weight: Tensor | None = None,
     delta_softplus: bool = False,
     return_last_state: bool = False,
 ) -> Tensor | tuple[Tensor, Tensor]:
@@ -33,7 +34,7 @@ def multi_order_scan(
 
     Args:
         u (Tensor): ``(B, K, L, E)``, or ``(B, 1, L, E)`` for one input read along all orders.
-        delta (Tensor): Step sizes, ``(B, K, L, E)``.
+        delta (Tensor): Step sizes, ``(B, K, L, E)``; with ``delta_weight``, ``(B, K, L, R)``.
         A (Tensor): State matrix, real, ``(E, N)`` shared by the orders or ``(K, E, N)``.
         B (Tensor): ``(B, K, L, N)``.
         C (Tensor): ``(B, K, L, N)``.
@@ -41,6 +42,8 @@ def multi_order_scan(
         orders (Tensor, optional): ``(K, L)`` int64, each row a permutation of the tokens; None
             reads the tokens as they stand. Defaults to None.
         delta_bias (Tensor, optional): ``(E,)`` or ``(K, E)``, added to delta. Defaults to None.
+        delta_weight (Tensor, optional): ``(E, R)``, projects delta from its low rank first, so that
+            the steps of all channels need not be in memory. Defaults to None.
         delta_softplus (bool): Whether softplus follows. Defaults to False.
         return_last_state (bool): Whether to return the last state too. Defaults to False.
 
@@ -53,12 +56,12 @@ def multi_order_scan(
         TypeError: If a tensor is complex or an integer.
         RuntimeError: If the forced backend cannot run.
     """
-    _check_scan(u, delta, A, B, C, D, orders, delta_bias)
+    _check_scan(u, delta, A, B, C, D, orders, delta_bias, delta_weight)
     backend = resolve_backend(u.device)
     if backend == 'reference':
-        y, last = reference.scan(u, delta, A, B, C, D, delta_bias, orders, delta_softplus)
+        y, last = reference.scan(u, delta, A, B, C, D, delta_bias, delta_weight, orders, delta_softplus)
         return (y, last) if return_last_state else y
-    tensors = (u, delta, A, B, C, D, delta_bias)
+    tensors = (u, delta, A, B, C, D, delta_bias, delta_weight)
     keep_states = torch.is_grad_enabled() and any(x is not None and x.requires_grad for x in tensors)
     y, last, _ = torch.ops.rsmamba_mm.scan(*tensors, orders, delta_softplus, keep_states, backend)
     return (y, last.mT) if return_last_state else y
@@ -132,9 +135,10 @@ def selective_scan(
     return (y, rearrange(last, 'b g d n -> b (g d) n')) if return_last_state else y
 
 
-def _check_scan(u, delta, A, B, C, D, orders, delta_bias) -> None:
+def _check_scan(u, delta, A, B, C, D, orders, delta_bias, delta_weight) -> None:
     """Refuse what does not fit, in words, before a backend reads past the end of something."""
-    for name, x in dict(u=u, delta=delta, A=A, B=B, C=C, D=D, delta_bias=delta_bias).items():
+    tensors = dict(u=u, delta=delta, A=A, B=B, C=C, D=D, delta_bias=delta_bias, delta_weight=delta_weight)
+    for name, x in tensors.items():
         if x is not None and not x.is_floating_point():
             raise TypeError(f'scan: {name} must be real floating point, got {x.dtype}')
     if delta.dim() != 4 or A.dim() not in (2, 3):
@@ -142,9 +146,11 @@ def _check_scan(u, delta, A, B, C, D, orders, delta_bias) -> None:
             f'scan: delta must be (B, K, L, E) and A (E, N) or (K, E, N), got {tuple(delta.shape)} '
             f'and {tuple(A.shape)}'
         )
-    batch, paths, length, channels = delta.shape
-    states = A.shape[-1]
+    batch, paths, length, steps = delta.shape
+    channels, states = A.shape[-2:]
     expected = {
+        'delta': (delta, [(batch, paths, length, channels if delta_weight is None else steps)]),
+        'delta_weight': (delta_weight, [(channels, steps)]),
         'u': (u, [(batch, paths, length, channels), (batch, 1, length, channels)]),
         'A': (A, [(channels, states), (paths, channels, states)]),
         'B': (B, [(batch, paths, length, states)]),
@@ -171,23 +177,25 @@ def _scan(
     C: Tensor,
     D: Tensor | None,
     delta_bias: Tensor | None,
+    delta_weight: Tensor | None,
     orders: Tensor | None,
     delta_softplus: bool,
     keep_states: bool,
     backend: str,
 ) -> tuple[Tensor, Tensor, Tensor]:
     run = load_backend(backend).scan_forward
-    return run(u, delta, A, B, C, D, delta_bias, orders, delta_softplus, keep_states)
+    return run(u, delta, A, B, C, D, delta_bias, delta_weight, orders, delta_softplus, keep_states)
 
 
 @_scan.register_fake
-def _(u, delta, A, B, C, D, delta_bias, orders, delta_softplus, keep_states, backend):
-    batch, paths, length, channels = delta.shape
-    state = (batch, paths, A.shape[-1], channels)
+def _(u, delta, A, B, C, D, delta_bias, delta_weight, orders, delta_softplus, keep_states, backend):
+    batch, paths, length = delta.shape[:3]
+    channels, states = A.shape[-2:]
+    state = (batch, paths, states, channels)
     chunks = -(-length // load_backend(backend).chunk_length(length)) if keep_states else 0
     dtype = reference.compute_dtype(u)
     return (
-        delta.new_empty(delta.shape, dtype=u.dtype),
+        delta.new_empty((batch, paths, length, channels), dtype=u.dtype),
         delta.new_empty(state, dtype=dtype),
         delta.new_empty((chunks, *state), dtype=dtype),
     )
@@ -204,20 +212,30 @@ def _scan_backward(
     C: Tensor,
     D: Tensor | None,
     delta_bias: Tensor | None,
+    delta_weight: Tensor | None,
     orders: Tensor | None,
     delta_softplus: bool,
     kept: Tensor,
     backend: str,
-) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]:
+) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]:
     run = load_backend(backend).scan_backward
-    grads = run(grad_y, grad_last, u, delta, A, B, C, D, delta_bias, orders, delta_softplus, kept)
+    grads = run(
+        grad_y, grad_last, u, delta, A, B, C, D, delta_bias, delta_weight, orders, delta_softplus, kept
+    )
+    grad_u, grad_delta, *others = grads
+    grad_weight = None
+    if delta_weight is not None:
+        steps = grad_delta.flatten(0, 2)
+        grad_weight = (steps.mT @ delta.flatten(0, 2).to(steps.dtype)).to(delta_weight.dtype)
+        grad_delta = grad_delta @ delta_weight.to(grad_delta.dtype)
+    grads = (grad_u, grad_delta.to(delta.dtype), *others, grad_weight)
     # an operator returns tensors: an empty one stands for the gradient of an absent input
     return tuple(u.new_empty(0) if grad is None else grad for grad in grads)
 
 
 @_scan_backward.register_fake
-def _(grad_y, grad_last, u, delta, A, B, C, D, delta_bias, *_):
-    inputs = (u, delta, A, B, C, D, delta_bias)
+def _(grad_y, grad_last, u, delta, A, B, C, D, delta_bias, delta_weight, *_):
+    inputs = (u, delta, A, B, C, D, delta_bias, delta_weight)
     return tuple(
         u.new_empty(0) if x is None else torch.empty_like(x, memory_format=torch.contiguous_format)
         for x in inputs
@@ -233,7 +251,8 @@ def _setup_context(ctx, inputs, output):
 def _backward(ctx, grad_y, grad_last, _):
     *inputs, orders, kept = ctx.saved_tensors
     if grad_y is None:
-        grad_y = torch.zeros_like(inputs[1])
+        u, delta, A = inputs[:3]
+        grad_y = u.new_zeros(*delta.shape[:3], A.shape[-2])
     grads = torch.ops.rsmamba_mm.scan_backward(
         grad_y, grad_last, *inputs, orders, ctx.delta_softplus, kept, ctx.backend
     )

@@ -110,6 +110,20 @@ def test_backend_options(backend, has_D, has_bias, softplus, has_orders, one_u):
 
 
 @pytest.mark.parametrize('backend', FAST_BACKENDS)
+@pytest.mark.parametrize('dtype', [torch.float64, torch.float32], ids=str)
+def test_low_rank_steps(backend, dtype):
+    """A slice of a wider projection, as a mixer gives it, projected inside the scan."""
+    inputs = scan_inputs(2, 3, 19, 20, 4, dtype)
+    wide = torch.randn(2, 3, 19, 9, dtype=dtype)
+    inputs['delta'] = wide[..., :5].requires_grad_()
+    inputs['delta_weight'] = torch.randn(20, 5, dtype=dtype, requires_grad=True)
+    assert not inputs['delta'].is_contiguous()
+    orders = make_orders(['forward', 'reverse', 'shuffle'], 1, 19)
+    options = dict(orders=orders, delta_softplus=True)
+    assert_close(run(inputs, backend, **options), judge(inputs, **options), dtype)
+
+
+@pytest.mark.parametrize('backend', FAST_BACKENDS)
 def test_non_contiguous_inputs(backend):
     inputs = scan_inputs(2, 2, 21, 6, 4, torch.float64)
     strided = {
@@ -169,7 +183,7 @@ def test_operator_registration(backend):
     inputs = scan_inputs(1, 2, 9, 4, 3, torch.float32)
     orders = make_orders(['forward', 'reverse'], 1, 9)
     u, delta, A, B, C = (inputs[name] for name in ('u', 'delta', 'A', 'B', 'C'))
-    args = (u, delta, A, B, C, inputs['D'], inputs['delta_bias'], orders, True, True, backend)
+    args = (u, delta, A, B, C, inputs['D'], inputs['delta_bias'], None, orders, True, True, backend)
     torch.library.opcheck(torch.ops.rsmamba_mm.scan, args)
 
 

@@ -43,13 +43,14 @@ def scan_forward(
     C: Tensor,
     D: Tensor | None,
     delta_bias: Tensor | None,
+    delta_weight: Tensor | None,
     orders: Tensor | None,
     delta_softplus: bool,
     keep_states: bool,
 ) -> tuple[Tensor, Tensor, Tensor]:
     """As :func:`rsmamba_mm.ops.backends.torch_chunked.scan_forward`."""
-    scan = _Scan(u, delta, A, B, C, D, delta_bias, orders, delta_softplus)
-    y = scan.empty(delta.shape)
+    scan = _Scan(u, delta, A, B, C, D, delta_bias, delta_weight, orders, delta_softplus)
+    y = scan.empty(scan.output_shape)
     last = scan.empty(scan.state_shape)
     kept = scan.empty((scan.chunks if keep_states else 0, *scan.state_shape))
     scan.call('scan_forward', [], [y, last, kept if keep_states else None])
@@ -66,23 +67,24 @@ def scan_backward(
     C: Tensor,
     D: Tensor | None,
     delta_bias: Tensor | None,
+    delta_weight: Tensor | None,
     orders: Tensor | None,
     delta_softplus: bool,
     kept: Tensor,
 ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor | None, Tensor | None]:
     """As :func:`rsmamba_mm.ops.backends.torch_chunked.scan_backward`."""
-    scan = _Scan(u, delta, A, B, C, D, delta_bias, orders, delta_softplus)
+    scan = _Scan(u, delta, A, B, C, D, delta_bias, delta_weight, orders, delta_softplus)
     grad_y = grad_y.to(scan.dtype).contiguous()
     grad_last = None if grad_last is None else grad_last.to(scan.dtype).contiguous()
-    batch, paths, _, channels = delta.shape
-    du, ddelta = scan.empty(delta.shape), scan.empty(delta.shape)
+    batch, paths, _, channels = scan.output_shape
+    du, ddelta = scan.empty(scan.output_shape), scan.empty(scan.output_shape)
     dB, dC = scan.empty((scan.groups, *B.shape)), scan.empty((scan.groups, *C.shape))
     dA = scan.empty(scan.state_shape)
     dD, dbias = scan.empty((batch, paths, channels)), scan.empty((batch, paths, channels))
     scan.call('scan_backward', [grad_y, grad_last, kept], [du, ddelta, dB, dC, dA, dD, dbias])
     return (
         du.sum_to_size(u.shape).to(u.dtype),
-        ddelta.to(delta.dtype),
+        ddelta,
         dA.sum(0).mT.sum_to_size(A.shape).to(A.dtype),
         dB.sum(0).to(B.dtype),
         dC.sum(0).to(C.dtype),
@@ -161,10 +163,11 @@ class _Call:
 
 
 class _Scan(_Call):
-    def __init__(self, u, delta, A, B, C, D, delta_bias, orders, delta_softplus):
+    def __init__(self, u, delta, A, B, C, D, delta_bias, delta_weight, orders, delta_softplus):
         super().__init__(u)
-        batch, paths, length, channels = delta.shape
-        states = A.shape[-1]
+        batch, paths, length = delta.shape[:3]
+        channels, states = A.shape[-2:]
+        self.output_shape = (batch, paths, length, channels)
         if states > MAX_STATES:
             raise RuntimeError(
                 f"scan backend 'cpu' holds at most {MAX_STATES} states, got {states}: use 'torch'"
@@ -172,22 +175,21 @@ class _Scan(_Call):
         chunk = chunk_length(length)
         self.chunks = -(-length // chunk)
         self.state_shape = (batch, paths, states, channels)
-        # enough tasks for an even load, each of at least a few vectors of channels
-        wanted = -(-4 * torch.get_num_threads() // max(1, batch * paths))
-        self.groups = max(1, min(wanted, channels // 64))
-        (B, B_row), (C, C_row) = self.rows(B), self.rows(C)
+        self.groups = _groups(batch * paths, channels)
+        (delta, delta_row), (B, B_row), (C, C_row) = self.rows(delta), self.rows(B), self.rows(C)
         self.inputs = [
             self.dense(u),
-            self.dense(delta),
+            delta,
             self.dense(A.mT),
             B,
             C,
             self.dense(D),
             self.dense(delta_bias),
+            None if delta_weight is None else self.dense(delta_weight.mT),
             None if orders is None else orders.contiguous(),
         ]
         self.sizes = [
-            *delta.shape,
+            *self.output_shape,
             states,
             int(u.shape[1] == paths),
             states * channels if A.dim() == 3 else 0,
@@ -197,6 +199,8 @@ class _Scan(_Call):
             C_row,
             chunk,
             int(delta_softplus),
+            delta_row,
+            0 if delta_weight is None else delta_weight.shape[1],
         ]
 
 
@@ -211,7 +215,14 @@ class _Conv(_Call):
         x, row = self.rows(x)
         self.inputs = [x, self.dense(weight.mT), self.dense(bias), orders.contiguous()]
         batch, length, channels = x.shape
+        self.groups = _groups(batch, channels)
         self.sizes = [batch, len(orders), length, channels, taps, row, int(activation)]
+
+
+def _groups(sequences: int, channels: int) -> int:
+    """Into how many tasks to split the channels of a sequence: enough in all for an even load."""
+    wanted = -(-4 * torch.get_num_threads() // max(1, sequences))
+    return max(1, min(wanted, channels // 64))
 
 
 def _pointers(tensors: list[Tensor | None]):

@@ -22,6 +22,7 @@ def scan(
     C: Tensor,
     D: Tensor | None,
     delta_bias: Tensor | None,
+    delta_weight: Tensor | None,
     orders: Tensor | None,
     delta_softplus: bool,
 ) -> tuple[Tensor, Tensor]:
@@ -29,6 +30,8 @@ def scan(
     dtype = compute_dtype(u)
     u_, delta_, B_, C_ = (take(x, orders).to(dtype) for x in (u, delta, B, C))
     A = A.to(dtype)
+    if delta_weight is not None:
+        delta_ = F.linear(delta_, delta_weight.to(dtype))
     if delta_bias is not None:
         delta_ = delta_ + delta_bias.to(dtype).unsqueeze(-2)
     if delta_softplus:

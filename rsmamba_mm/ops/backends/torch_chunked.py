@@ -29,12 +29,15 @@ def chunk_length(length: int) -> int:
 class _ChunkReader:
     """Reads chunks of a scan's inputs in time order, as ``(T, B, K, …)`` in the computing dtype."""
 
-    def __init__(self, u, delta, A, B, C, delta_bias, orders, delta_softplus):
+    def __init__(self, u, delta, A, B, C, delta_bias, delta_weight, orders, delta_softplus):
         self.u, self.delta, self.B, self.C, self.orders = u, delta, B, C, orders
         self.dtype = compute_dtype(u)
         self.softplus = delta_softplus
         self.bias = None if delta_bias is None else delta_bias.to(self.dtype).unsqueeze(-2)
-        batch, paths, self.length, channels = delta.shape
+        self.weight = None if delta_weight is None else delta_weight.to(self.dtype)
+        batch, paths, self.length = delta.shape[:3]
+        channels = A.shape[-2]
+        self.output_shape = (batch, paths, self.length, channels)
         # one sequence shared by the orders is expanded only as it is read
         self.A = A.to(self.dtype).mT.expand(paths, -1, -1).contiguous()  # (K, N, E)
         self.step = chunk_length(self.length)
@@ -54,6 +57,8 @@ class _ChunkReader:
 
     def raw_delta(self, start: int) -> Tensor:
         chunk = self.read(self.delta, start)
+        if self.weight is not None:
+            chunk = F.linear(chunk, self.weight)
         return chunk if self.bias is None else chunk + self.bias.squeeze(-2)
 
     def positive(self, raw_delta: Tensor) -> Tensor:
@@ -85,6 +90,7 @@ def scan_forward(
     C: Tensor,
     D: Tensor | None,
     delta_bias: Tensor | None,
+    delta_weight: Tensor | None,
     orders: Tensor | None,
     delta_softplus: bool,
     keep_states: bool,
@@ -98,10 +104,10 @@ def scan_forward(
         tuple: The output ``(B, K, L, E)`` in ``u``'s dtype, the last state ``(B, K, N, E)`` and the
         kept states ``(chunks or 0, B, K, N, E)``, both in the computing dtype.
     """
-    chunks = _ChunkReader(u, delta, A, B, C, delta_bias, orders, delta_softplus)
+    chunks = _ChunkReader(u, delta, A, B, C, delta_bias, delta_weight, orders, delta_softplus)
     state = torch.zeros(chunks.state_shape, dtype=chunks.dtype, device=u.device)
     kept = state.new_empty(len(chunks.starts) if keep_states else 0, *chunks.state_shape)
-    y = torch.empty(delta.shape, dtype=u.dtype, device=u.device)
+    y = torch.empty(chunks.output_shape, dtype=u.dtype, device=u.device)
     for i, start in enumerate(chunks.starts):
         if keep_states:
             kept[i] = state
@@ -126,20 +132,22 @@ def scan_backward(
     C: Tensor,
     D: Tensor | None,
     delta_bias: Tensor | None,
+    delta_weight: Tensor | None,
     orders: Tensor | None,
     delta_softplus: bool,
     kept: Tensor,
 ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor | None, Tensor | None]:
-    """Gradients of (u, delta, A, B, C, D, delta_bias), each shaped and typed as its tensor.
+    """Gradients of (u, delta, A, B, C, D, delta_bias), each shaped and typed as its tensor; delta's
+    is that of the projected steps ``(B, K, L, E)``, in the computing dtype.
 
     With ``g_t = C_t dy_t + a_{t+1} g_{t+1}``, the adjoint of the state: ``dC = dy h``,
     ``dB = g Δ u``, ``du = Δ Σ_n g B + D dy`` and, through ``a = exp(Δ A)``,
     ``dΔ = u Σ_n g B + Σ_n g h_{t-1} a A`` and ``dA = Σ g h_{t-1} a Δ``.
     """
-    chunks = _ChunkReader(u, delta, A, B, C, delta_bias, orders, delta_softplus)
+    chunks = _ChunkReader(u, delta, A, B, C, delta_bias, delta_weight, orders, delta_softplus)
     dtype = chunks.dtype
     # the gradient of a sequence that all orders read is gathered per order, then summed
-    grad_u, grad_delta = (torch.empty(delta.shape, dtype=dtype, device=u.device) for _ in range(2))
+    grad_u, grad_delta = (torch.empty(chunks.output_shape, dtype=dtype, device=u.device) for _ in range(2))
     grad_B, grad_C = (torch.empty(B.shape, dtype=dtype, device=u.device) for _ in range(2))
     grad_A = torch.zeros_like(chunks.A)
     grad_D = None if D is None else chunks.A.new_zeros(chunks.A.shape[0], chunks.A.shape[2])
@@ -184,7 +192,7 @@ def scan_backward(
         grad_bias = _like(grad_delta.sum((0, 2)), delta_bias)
     return (
         _like(grad_u, u),
-        grad_delta.to(delta.dtype),
+        grad_delta,
         _like(grad_A.mT, A),
         grad_B.to(B.dtype),
         grad_C.to(C.dtype),

@@ -28,9 +28,11 @@ struct Scan {
   const T *u, *delta, *A, *B, *C, *D, *bias;  // A is (K or 1, N, E)
   const int64_t* orders;
   int64_t u_path, A_path, D_path, bias_path;  // elements between two orders; 0 where shared
-  int64_t B_row, C_row;                       // elements between two tokens
+  int64_t delta_row, B_row, C_row;            // elements between two tokens
   int64_t chunk;                              // steps between two kept states
   bool use_softplus;
+  const T* dt_weight;  // (rank, E): delta is given as (B, K, L, rank) and projected here; or null
+  int64_t rank;
 
   int64_t blocks() const { return (shape.channels + kLanes<T> - 1) / kLanes<T>; }
   int64_t chunks() const { return (shape.length + chunk - 1) / chunk; }
@@ -55,10 +57,10 @@ Task task_of(const Scan<T>& s, int64_t index, int64_t groups) {
 // Where one block of one task finds its rows
 template <class T>
 struct Rows {
-  const T *u, *delta, *B, *C;
+  const T *u, *delta, *B, *C, *dt_weight;
   const int64_t* order;
   int lanes;
-  int64_t channel, channels, B_row, C_row;
+  int64_t channel, channels, rank, delta_row, B_row, C_row;
   Vec<T> bias, skip;
   bool use_softplus;
 
@@ -70,7 +72,10 @@ struct Rows {
     lanes = int(std::min<int64_t>(kLanes<T>, channels - channel));
     const int64_t u_sequence = s.u_path ? sequence : task.b;
     u = s.u + u_sequence * n.length * channels + channel;
-    delta = s.delta + sequence * n.length * channels + channel;
+    delta_row = s.delta_row;
+    delta = s.delta + sequence * n.length * delta_row + (s.dt_weight ? 0 : channel);
+    dt_weight = s.dt_weight ? s.dt_weight + channel : nullptr;
+    rank = s.rank;
     B = s.B + sequence * n.length * s.B_row;
     C = s.C + sequence * n.length * s.C_row;
     B_row = s.B_row;
@@ -81,7 +86,13 @@ struct Rows {
     use_softplus = s.use_softplus;
   }
   int64_t token(int64_t t) const { return order ? order[t] : t; }
-  Vec<T> raw_delta(int64_t i) const { return load(delta + i * channels, lanes) + bias; }
+  Vec<T> raw_delta(int64_t i) const {
+    const T* row = delta + i * delta_row;
+    if (!dt_weight) return load(row, lanes) + bias;
+    Vec<T> sums[2] = {bias, Vec<T>{}};
+    for (int64_t r = 0; r < rank; ++r) sums[r % 2] += row[r] * load(dt_weight + r * channels, lanes);
+    return sums[0] + sums[1];
+  }
   Vec<T> positive(Vec<T> raw) const { return use_softplus ? softplus<T>(raw) : raw; }
 };
 
@@ -95,6 +106,7 @@ void load_A(const Scan<T>& s, const Task& task, const Rows<T>& rows, Vec<T>* A) 
   }
 }
 
+// Forward of a task, chunk by chunk, so that the rows of a chunk are read while they are in cache
 template <class T, int kStates>
 void forward_task(const Scan<T>& s, const Task& task, T* y, T* last, T* kept) {
   const int states = kStates ? kStates : int(s.shape.states);
@@ -102,31 +114,45 @@ void forward_task(const Scan<T>& s, const Task& task, T* y, T* last, T* kept) {
   const int64_t length = s.shape.length, channels = s.shape.channels;
   const int64_t sequence = task.b * s.shape.paths + task.k;
   const int64_t state_size = s.shape.batch * s.shape.paths * states * channels;
-  for (int64_t block = task.first_block; block < task.last_block; ++block) {
-    const Rows<T> rows(s, task, block);
-    Vec<T> A[kArray], h[kArray];
-    load_A<T, kStates>(s, task, rows, A);
-    for (int n = 0; n < states; ++n) h[n] = Vec<T>{};
-    T* out = y + sequence * length * channels + rows.channel;
-    const int64_t state = sequence * states * channels + rows.channel;
-    for (int64_t t = 0; t < length; ++t) {
-      if (kept && t % s.chunk == 0) {
-        T* p = kept + t / s.chunk * state_size + state;
+  const int64_t blocks = task.last_block - task.first_block;
+  // std::vector of an over-aligned type is aligned since C++17
+  std::vector<Vec<T>> A(blocks * states), state(blocks * states, Vec<T>{});
+  for (int64_t block = 0; block < blocks; ++block)
+    load_A<T, kStates>(s, task, Rows<T>(s, task, task.first_block + block), &A[block * states]);
+
+  for (int64_t c = 0; c < s.chunks(); ++c) {
+    const int64_t start = c * s.chunk, stop = std::min(start + s.chunk, length);
+    for (int64_t block = 0; block < blocks; ++block) {
+      const Rows<T> rows(s, task, task.first_block + block);
+      const Vec<T>* a = &A[block * states];
+      Vec<T> h[kArray];
+      std::copy_n(&state[block * states], states, h);
+      if (kept) {
+        T* p = kept + c * state_size + sequence * states * channels + rows.channel;
         for (int n = 0; n < states; ++n) store(p + n * channels, h[n], rows.lanes);
       }
-      const int64_t i = rows.token(t);
-      const Vec<T> delta = rows.positive(rows.raw_delta(i));
-      const Vec<T> u = load(rows.u + i * channels, rows.lanes);
-      const Vec<T> drive = delta * u;
-      const T *B = rows.B + i * rows.B_row, *C = rows.C + i * rows.C_row;
-      Vec<T> sums[4] = {rows.skip * u, Vec<T>{}, Vec<T>{}, Vec<T>{}};  // shorter chains of additions
-      for (int n = 0; n < states; ++n) {
-        h[n] = exp2(delta * A[n]) * h[n] + drive * B[n];
-        sums[n % 4] += h[n] * C[n];
+      T* out = y + sequence * length * channels + rows.channel;
+      for (int64_t t = start; t < stop; ++t) {
+        const int64_t i = rows.token(t);
+        const Vec<T> delta = rows.positive(rows.raw_delta(i));
+        const Vec<T> u = load(rows.u + i * channels, rows.lanes);
+        const Vec<T> drive = delta * u;
+        const T *B = rows.B + i * rows.B_row, *C = rows.C + i * rows.C_row;
+        Vec<T> sums[2] = {rows.skip * u, Vec<T>{}};  // two shorter chains of additions
+#pragma GCC unroll 16
+        for (int n = 0; n < states; ++n) {
+          h[n] = exp2(delta * a[n]) * h[n] + drive * B[n];
+          sums[n % 2] += h[n] * C[n];
+        }
+        store(out + i * channels, sums[0] + sums[1], rows.lanes);
       }
-      store(out + i * channels, (sums[0] + sums[1]) + (sums[2] + sums[3]), rows.lanes);
+      std::copy_n(h, states, &state[block * states]);
     }
-    for (int n = 0; n < states; ++n) store(last + state + n * channels, h[n], rows.lanes);
+  }
+  for (int64_t block = 0; block < blocks; ++block) {
+    const Rows<T> rows(s, task, task.first_block + block);
+    T* p = last + sequence * states * channels + rows.channel;
+    for (int n = 0; n < states; ++n) store(p + n * channels, state[block * states + n], rows.lanes);
   }
 }
 
@@ -151,7 +177,6 @@ void backward_task(const Scan<T>& s, const Task& task, const Gradients<T>& grad)
   const int64_t state_size = sequences * states * channels;
   const int64_t blocks = task.last_block - task.first_block;
   const int64_t span = s.chunk * states;
-  // std::vector of an over-aligned type is aligned since C++17
   std::vector<Vec<T>> decay(span), after(span + states), dB(span), dC(span);
   std::vector<Vec<T>> adjoint(blocks * states), dA(blocks * states, Vec<T>{});
   std::vector<Vec<T>> dD(blocks, Vec<T>{}), dbias(blocks, Vec<T>{});
@@ -181,6 +206,7 @@ void backward_task(const Scan<T>& s, const Task& task, const Gradients<T>& grad)
         const T* B = rows.B + i * rows.B_row;
         const Vec<T>* before = &after[t * states];
         Vec<T>*a = &decay[t * states], *h = &after[(t + 1) * states];
+#pragma GCC unroll 16
         for (int n = 0; n < states; ++n) {
           a[n] = exp2(delta * A[n]);
           h[n] = a[n] * before[n] + drive * B[n];
@@ -203,6 +229,7 @@ void backward_task(const Scan<T>& s, const Task& task, const Gradients<T>& grad)
         const Vec<T>* h = before + states;
         Vec<T>*dB_t = &dB[t * states], *dC_t = &dC[t * states];
         Vec<T> through_B{}, through_A{};
+#pragma GCC unroll 16
         for (int n = 0; n < states; ++n) {
           g[n] += dy * C[n];
           dC_t[n] += dy * h[n];
@@ -289,103 +316,103 @@ struct Conv {
   int64_t x_row;  // elements between two tokens
   bool use_silu;
 
-  int64_t blocks() const { return (channels + kLanes<T> - 1) / kLanes<T>; }
-};
-
-// The convolution at step t of one order, for one block of channels: a window of the last tokens
-template <class T>
-struct Window {
-  Vec<T> weight[kMaxTaps], x[kMaxTaps], bias;
-  int taps;
-
-  Window(const Conv<T>& c, int64_t channel, int lanes) : taps(int(c.taps)) {
-    for (int j = 0; j < taps; ++j) weight[j] = load(c.weight + j * c.channels + channel, lanes);
-    bias = c.bias ? load(c.bias + channel, lanes) : Vec<T>{};
-    clear();
+  // Rows of the tokens that step t of order k sees, the last one that of t itself; before the first
+  // token there is a row of zeros.
+  void window(int64_t b, int64_t k, int64_t t, const T* zeros, const T** rows) const {
+    for (int64_t j = 0; j < taps; ++j) {
+      const int64_t step = t - taps + 1 + j;
+      rows[j] = step < 0 ? zeros : x + (b * length + orders[k * length + step]) * x_row;
+    }
   }
-  void clear() {
-    for (int j = 0; j < taps; ++j) x[j] = Vec<T>{};
-  }
-  Vec<T> push(Vec<T> next) {
-    for (int j = 0; j + 1 < taps; ++j) x[j] = x[j + 1];
-    x[taps - 1] = next;
-    Vec<T> y = bias;
-    for (int j = 0; j < taps; ++j) y += weight[j] * x[j];
+  Vec<T> at(const T* const* rows, int64_t channel, int lanes) const {
+    Vec<T> y = bias ? load(bias + channel, lanes) : Vec<T>{};
+    for (int64_t j = 0; j < taps; ++j)
+      y += load(weight + j * channels + channel, lanes) * load(rows[j] + channel, lanes);
     return y;
   }
 };
 
 template <class T>
-void conv_forward(const Conv<T>& c, T* y, int threads) {
-  const int64_t blocks = c.blocks();
-#pragma omp parallel for collapse(3) schedule(static) num_threads(threads)
-  for (int64_t b = 0; b < c.batch; ++b)
-    for (int64_t k = 0; k < c.paths; ++k)
-      for (int64_t block = 0; block < blocks; ++block) {
-        const int64_t channel = block * kLanes<T>;
-        const int lanes = int(std::min<int64_t>(kLanes<T>, c.channels - channel));
-        Window<T> window(c, channel, lanes);
-        const T* x = c.x + b * c.length * c.x_row + channel;
-        T* out = y + (b * c.paths + k) * c.length * c.channels + channel;
-        const int64_t* order = c.orders + k * c.length;
-        for (int64_t t = 0; t < c.length; ++t) {
-          const int64_t i = order[t];
-          const Vec<T> pre = window.push(load(x + i * c.x_row, lanes));
-          store(out + i * c.channels, c.use_silu ? pre * sigmoid<T>(pre) : pre, lanes);
-        }
-      }
+int lanes_at(int64_t channel, int64_t channels) {
+  return int(std::min<int64_t>(kLanes<T>, channels - channel));
 }
 
-// Sums over the orders inside a task, so that dx needs no second pass; dw and db are summed over the
-// batch by the caller.
 template <class T>
-void conv_backward(const Conv<T>& c, const T* dy, T* dx, T* dw, T* db, int threads) {
-  const int64_t blocks = c.blocks();
-  const int taps = int(c.taps);
-#pragma omp parallel for collapse(2) schedule(static) num_threads(threads)
-  for (int64_t b = 0; b < c.batch; ++b)
-    for (int64_t block = 0; block < blocks; ++block) {
-      const int64_t channel = block * kLanes<T>;
-      const int lanes = int(std::min<int64_t>(kLanes<T>, c.channels - channel));
-      Window<T> window(c, channel, lanes);
-      Vec<T> dweight[kMaxTaps], dbias{};
-      for (int j = 0; j < taps; ++j) dweight[j] = Vec<T>{};
-      const T* x = c.x + b * c.length * c.x_row + channel;
-      T* into = dx + b * c.length * c.channels + channel;
-      for (int64_t t = 0; t < c.length; ++t) store(into + t * c.channels, Vec<T>{}, lanes);
-      for (int64_t k = 0; k < c.paths; ++k) {
-        const T* from = dy + (b * c.paths + k) * c.length * c.channels + channel;
-        const int64_t* order = c.orders + k * c.length;
-        Vec<T> pending[kMaxTaps];  // gradients of the tokens in the window
-        for (int j = 0; j < taps; ++j) pending[j] = Vec<T>{};
-        window.clear();
-        for (int64_t t = 0; t < c.length + taps - 1; ++t) {
-          for (int j = 0; j + 1 < taps; ++j) pending[j] = pending[j + 1];
-          pending[taps - 1] = Vec<T>{};
+void conv_forward(const Conv<T>& c, T* y, int threads) {
+  constexpr int64_t kSteps = 64;  // of one task
+  const int64_t pieces = (c.length + kSteps - 1) / kSteps;
+  const std::vector<T> zeros(c.channels, T(0));
+#pragma omp parallel for schedule(static) num_threads(threads)
+  for (int64_t task = 0; task < c.batch * c.paths * pieces; ++task) {
+    const int64_t start = task % pieces * kSteps, stop = std::min(start + kSteps, c.length);
+    const int64_t sequence = task / pieces, k = sequence % c.paths, b = sequence / c.paths;
+    const T* rows[kMaxTaps];
+    for (int64_t t = start; t < stop; ++t) {
+      c.window(b, k, t, zeros.data(), rows);
+      T* out = y + (sequence * c.length + c.orders[k * c.length + t]) * c.channels;
+      for (int64_t channel = 0; channel < c.channels; channel += kLanes<T>) {
+        const int lanes = lanes_at<T>(channel, c.channels);
+        const Vec<T> pre = c.at(rows, channel, lanes);
+        store(out + channel, c.use_silu ? pre * sigmoid<T>(pre) : pre, lanes);
+      }
+    }
+  }
+}
+
+// A task sums over the orders, for one group of channels of one image, so that dx needs no second
+// pass; dw and db are summed over the batch by the caller.
+template <class T>
+void conv_backward(const Conv<T>& c, const T* dy, T* dx, T* dw, T* db, int64_t groups, int threads) {
+  const int64_t blocks = (c.channels + kLanes<T> - 1) / kLanes<T>;
+  const int64_t taps = c.taps;
+  const std::vector<T> zeros(c.channels, T(0));
+#pragma omp parallel for schedule(dynamic) num_threads(threads)
+  for (int64_t task = 0; task < c.batch * groups; ++task) {
+    const int64_t b = task / groups, group = task % groups;
+    const int64_t first = blocks * group / groups, count = blocks * (group + 1) / groups - first;
+    // gradients before the activation at the last `taps` steps, by step modulo taps
+    std::vector<Vec<T>> grad(taps * count), dweight(taps * count, Vec<T>{}), dbias(count, Vec<T>{});
+    const T* rows[kMaxTaps];
+    for (int64_t k = 0; k < c.paths; ++k) {
+      const int64_t* order = c.orders + k * c.length;
+      const T* from = dy + (b * c.paths + k) * c.length * c.channels;
+      std::fill(grad.begin(), grad.end(), Vec<T>{});
+      for (int64_t t = 0; t < c.length + taps - 1; ++t) {
+        const int64_t done = t - taps + 1;  // the token whose gradient is complete after step t
+        if (t < c.length) c.window(b, k, t, zeros.data(), rows);
+        for (int64_t block = 0; block < count; ++block) {
+          const int64_t channel = (first + block) * kLanes<T>;
+          const int lanes = lanes_at<T>(channel, c.channels);
+          Vec<T>& g = grad[t % taps * count + block];
+          g = Vec<T>{};
           if (t < c.length) {
-            const int64_t i = order[t];
-            const Vec<T> pre = window.push(load(x + i * c.x_row, lanes));
-            Vec<T> g = load(from + i * c.channels, lanes);
+            g = load(from + order[t] * c.channels + channel, lanes);
             if (c.use_silu) {
-              const Vec<T> s = sigmoid<T>(pre);
+              const Vec<T> pre = c.at(rows, channel, lanes), s = sigmoid<T>(pre);
               g *= s * (T(1) + pre * (T(1) - s));
             }
-            dbias += g;
-            for (int j = 0; j < taps; ++j) {
-              dweight[j] += g * window.x[j];
-              pending[j] += g * window.weight[j];
-            }
+            dbias[block] += g;
+            for (int64_t j = 0; j < taps; ++j)
+              dweight[j * count + block] += g * load(rows[j] + channel, lanes);
           }
-          if (t >= taps - 1) {
-            T* p = into + order[t - taps + 1] * c.channels;
-            store(p, load(p, lanes) + pending[0], lanes);
-          }
+          if (done < 0) continue;
+          Vec<T> sum{};
+          for (int64_t j = 0; j < taps; ++j)
+            sum += load(c.weight + j * c.channels + channel, lanes) *
+                   grad[(done + taps - 1 - j) % taps * count + block];
+          T* into = dx + (b * c.length + order[done]) * c.channels + channel;
+          store(into, k ? load(into, lanes) + sum : sum, lanes);
         }
       }
-      for (int j = 0; j < taps; ++j)
-        store(dw + (b * taps + j) * c.channels + channel, dweight[j], lanes);
-      store(db + b * c.channels + channel, dbias, lanes);
     }
+    for (int64_t block = 0; block < count; ++block) {
+      const int64_t channel = (first + block) * kLanes<T>;
+      const int lanes = lanes_at<T>(channel, c.channels);
+      for (int64_t j = 0; j < taps; ++j)
+        store(dw + (b * taps + j) * c.channels + channel, dweight[j * count + block], lanes);
+      store(db + b * c.channels + channel, dbias[block], lanes);
+    }
+  }
 }
 
 template <class T>
@@ -400,9 +427,11 @@ Scan<T> scan_of(const int64_t* sizes, const void* const* tensors) {
   s.C_row = sizes[10];
   s.chunk = sizes[11];
   s.use_softplus = sizes[12];
-  const T** into[] = {&s.u, &s.delta, &s.A, &s.B, &s.C, &s.D, &s.bias};
-  for (int i = 0; i < 7; ++i) *into[i] = static_cast<const T*>(tensors[i]);
-  s.orders = static_cast<const int64_t*>(tensors[7]);
+  s.delta_row = sizes[13];
+  s.rank = sizes[14];
+  const T** into[] = {&s.u, &s.delta, &s.A, &s.B, &s.C, &s.D, &s.bias, &s.dt_weight};
+  for (int i = 0; i < 8; ++i) *into[i] = static_cast<const T*>(tensors[i]);
+  s.orders = static_cast<const int64_t*>(tensors[8]);
   return s;
 }
 
@@ -432,8 +461,8 @@ Conv<T> conv_of(const int64_t* sizes, const void* const* tensors) {
   }                                                                                                  \
   extern "C" void scan_backward_##suffix(const int64_t* sizes, const void* const* in,                \
                                          void* const* out, int64_t groups, int threads) {            \
-    const Gradients<T> grad = {static_cast<const T*>(in[8]), static_cast<const T*>(in[9]),           \
-                               static_cast<const T*>(in[10]), static_cast<T*>(out[0]),               \
+    const Gradients<T> grad = {static_cast<const T*>(in[9]), static_cast<const T*>(in[10]),          \
+                               static_cast<const T*>(in[11]), static_cast<T*>(out[0]),               \
                                static_cast<T*>(out[1]), static_cast<T*>(out[2]),                     \
                                static_cast<T*>(out[3]), static_cast<T*>(out[4]),                     \
                                static_cast<T*>(out[5]), static_cast<T*>(out[6])};                    \
@@ -444,9 +473,9 @@ Conv<T> conv_of(const int64_t* sizes, const void* const* tensors) {
     conv_forward<T>(conv_of<T>(sizes, in), static_cast<T*>(out[0]), threads);                        \
   }                                                                                                  \
   extern "C" void conv_backward_##suffix(const int64_t* sizes, const void* const* in,                \
-                                         void* const* out, int64_t, int threads) {                   \
+                                         void* const* out, int64_t groups, int threads) {            \
     conv_backward<T>(conv_of<T>(sizes, in), static_cast<const T*>(in[4]), static_cast<T*>(out[0]),   \
-                     static_cast<T*>(out[1]), static_cast<T*>(out[2]), threads);                     \
+                     static_cast<T*>(out[1]), static_cast<T*>(out[2]), groups, threads);                     \
   }
 
 DOORS(float, f32)
