@@ -5,11 +5,10 @@ from __future__ import annotations
 import math
 
 import torch
-import torch.nn.functional as F
 from mmengine.model import BaseModule
 from torch import Tensor, nn
 
-from ..ops import compute_dtype, multi_order_conv1d, multi_order_scan
+from ..ops import compute_dtype, merge_paths, multi_order_conv1d, multi_order_scan, pool_paths
 
 
 class MultiPathMamba(BaseModule):
@@ -133,11 +132,9 @@ class MultiPathMamba(BaseModule):
         """
         u, z = self.in_proj(x).chunk(2, dim=-1)
         y = self.scan_paths(u, orders)
-        z = F.silu(z)
-        if y.shape[1] == 1:
-            return self.out_proj(y[:, 0] * z)
-        if gate is None:
-            return self.out_proj(y.mean(1) * z)
-        pooled = (y * z.unsqueeze(1)).mean(2)
-        weights = gate(self.out_proj(pooled).flatten(1))
-        return self.out_proj(torch.einsum('bk,bkle->ble', weights.to(y.dtype), y) * z)
+        batch, paths = y.shape[:2]
+        if gate is None or paths == 1:
+            weights = y.new_full((batch, paths), 1 / paths)
+        else:
+            weights = gate(self.out_proj(pool_paths(y, z)).flatten(1))
+        return self.out_proj(merge_paths(y, z, weights))

@@ -1,20 +1,24 @@
 """Scan orders, selective scan and causal convolution: torch only, no OpenMMLab import."""
 
-from .backends import BACKENDS, register_backend, resolve_backend, use_backend
+from .backends import BACKENDS, available_backends, register_backend, resolve_backend, use_backend
 from .backends.reference import compute_dtype
 from .conv import multi_order_conv1d
+from .gate import merge_paths, pool_paths
 from .orders import SCAN_ORDERS, get_order, invert_orders, make_orders, register_order
 from .scan import multi_order_scan, selective_scan
 
 __all__ = [
     'BACKENDS',
     'SCAN_ORDERS',
+    'available_backends',
     'compute_dtype',
     'get_order',
     'invert_orders',
     'make_orders',
+    'merge_paths',
     'multi_order_conv1d',
     'multi_order_scan',
+    'pool_paths',
     'register_backend',
     'register_order',
     'resolve_backend',

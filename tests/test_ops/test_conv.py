@@ -2,7 +2,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from rsmamba_mm.ops import BACKENDS, make_orders, multi_order_conv1d, use_backend
+from rsmamba_mm.ops import available_backends, make_orders, multi_order_conv1d, use_backend
 
 
 def inputs(length, channels, taps, dtype=torch.float64):
@@ -13,7 +13,7 @@ def inputs(length, channels, taps, dtype=torch.float64):
     return x, weight, bias
 
 
-@pytest.mark.parametrize('backend', BACKENDS)
+@pytest.mark.parametrize('backend', available_backends())
 @pytest.mark.parametrize('taps', [1, 3, 4])
 @pytest.mark.parametrize('length', [1, 2, 17])
 @pytest.mark.parametrize('activation', ['silu', None])

@@ -68,6 +68,11 @@ def obstacle(name: str, device_type: str) -> str | None:
     return backend.probe()
 
 
+def available_backends(device_type: str = 'cpu') -> list[str]:
+    """Names of the backends that can run on a type of device."""
+    return [name for name in BACKENDS if obstacle(name, device_type) is None]
+
+
 @cache
 def _automatic(device_type: str) -> str:
     """The backend that ``auto`` means on a type of device."""

@@ -122,6 +122,40 @@ def conv_backward(
     return dx.to(x.dtype), dweight.sum(0).mT.to(weight.dtype), grad_bias
 
 
+def pool_forward(y: Tensor, z: Tensor) -> Tensor:
+    """As :func:`rsmamba_mm.ops.backends.reference.pool`."""
+    gate = _Gate(y, z)
+    batch, paths, length, channels = y.shape
+    sums = gate.empty((batch, gate.pieces, paths, channels))
+    gate.call('pool_forward', [], [sums])
+    return (sums.sum(1) / length).to(y.dtype)
+
+
+def pool_backward(grad: Tensor, y: Tensor, z: Tensor) -> tuple[Tensor, Tensor]:
+    """Gradients of (y, z)."""
+    gate = _Gate(y, z)
+    dy, dz = gate.empty(y.shape), gate.empty(z.shape)
+    gate.call('pool_backward', [gate.dense(grad)], [dy, dz])
+    return dy.to(y.dtype), dz.to(z.dtype)
+
+
+def merge_forward(y: Tensor, z: Tensor, weights: Tensor) -> Tensor:
+    """As :func:`rsmamba_mm.ops.backends.reference.merge`."""
+    gate = _Gate(y, z)
+    out = gate.empty(z.shape)
+    gate.call('merge_forward', [gate.dense(weights)], [out])
+    return out.to(y.dtype)
+
+
+def merge_backward(grad: Tensor, y: Tensor, z: Tensor, weights: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Gradients of (y, z, weights)."""
+    gate = _Gate(y, z)
+    dy, dz = gate.empty(y.shape), gate.empty(z.shape)
+    dweights = gate.empty((y.shape[0], gate.pieces, y.shape[1]))
+    gate.call('merge_backward', [gate.dense(weights), gate.dense(grad)], [dy, dz, dweights])
+    return dy.to(y.dtype), dz.to(z.dtype), dweights.sum(1).to(weights.dtype)
+
+
 class _Call:
     """A call of the library: tensors in its dtype and layout, kept alive while it runs."""
 
@@ -217,6 +251,17 @@ class _Conv(_Call):
         batch, length, channels = x.shape
         self.groups = _groups(batch, channels)
         self.sizes = [batch, len(orders), length, channels, taps, row, int(activation)]
+
+
+class _Gate(_Call):
+    STEPS = 32  # tokens of a task, as Gate::kSteps
+
+    def __init__(self, y, z):
+        super().__init__(y)
+        z, row = self.rows(z)
+        self.inputs = [self.dense(y), z]
+        self.sizes = [*y.shape, row]
+        self.pieces = -(-y.shape[2] // self.STEPS)
 
 
 def _groups(sequences: int, channels: int) -> int:

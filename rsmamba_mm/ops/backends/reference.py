@@ -65,6 +65,19 @@ def conv(x: Tensor, weight: Tensor, bias: Tensor | None, orders: Tensor, activat
     return take(y, invert_orders(orders)).to(x.dtype)
 
 
+def pool(y: Tensor, z: Tensor) -> Tensor:
+    """See :func:`rsmamba_mm.ops.pool_paths`."""
+    dtype = compute_dtype(y)
+    return (y.to(dtype) * F.silu(z.to(dtype)).unsqueeze(1)).mean(2).to(y.dtype)
+
+
+def merge(y: Tensor, z: Tensor, weights: Tensor) -> Tensor:
+    """See :func:`rsmamba_mm.ops.merge_paths`."""
+    dtype = compute_dtype(y)
+    merged = torch.einsum('bk,bkle->ble', weights.to(dtype), y.to(dtype))
+    return (merged * F.silu(z.to(dtype))).to(y.dtype)
+
+
 def compute_dtype(x: Tensor) -> torch.dtype:
     """Half precision is computed in float32; float32 and float64 stay."""
     return torch.promote_types(x.dtype, torch.float32)

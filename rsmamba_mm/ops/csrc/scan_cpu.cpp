@@ -11,6 +11,7 @@
 #include <type_traits>
 #include <vector>
 
+#include "gate_cpu.h"
 #include "vec.h"
 
 namespace {
@@ -450,6 +451,12 @@ Conv<T> conv_of(const int64_t* sizes, const void* const* tensors) {
           bool(sizes[6])};
 }
 
+template <class T>
+Gate<T> gate_of(const int64_t* sizes, const void* const* tensors) {
+  return {sizes[0], sizes[1], sizes[2], sizes[3], static_cast<const T*>(tensors[0]),
+          static_cast<const T*>(tensors[1]), sizes[4]};
+}
+
 }  // namespace
 
 // The doors for ctypes: sizes and pointers in the order of rsmamba_mm/ops/backends/cpu.py
@@ -478,5 +485,29 @@ Conv<T> conv_of(const int64_t* sizes, const void* const* tensors) {
                      static_cast<T*>(out[1]), static_cast<T*>(out[2]), groups, threads);                     \
   }
 
+#define GATE_DOORS(T, suffix)                                                                        \
+  extern "C" void pool_forward_##suffix(const int64_t* sizes, const void* const* in,                 \
+                                        void* const* out, int64_t, int threads) {                    \
+    pool_forward<T>(gate_of<T>(sizes, in), static_cast<T*>(out[0]), threads);                        \
+  }                                                                                                  \
+  extern "C" void pool_backward_##suffix(const int64_t* sizes, const void* const* in,                \
+                                         void* const* out, int64_t, int threads) {                   \
+    pool_backward<T>(gate_of<T>(sizes, in), static_cast<const T*>(in[2]), static_cast<T*>(out[0]),   \
+                     static_cast<T*>(out[1]), threads);                                              \
+  }                                                                                                  \
+  extern "C" void merge_forward_##suffix(const int64_t* sizes, const void* const* in,                \
+                                         void* const* out, int64_t, int threads) {                   \
+    merge_forward<T>(gate_of<T>(sizes, in), static_cast<const T*>(in[2]), static_cast<T*>(out[0]),   \
+                     threads);                                                                       \
+  }                                                                                                  \
+  extern "C" void merge_backward_##suffix(const int64_t* sizes, const void* const* in,               \
+                                          void* const* out, int64_t, int threads) {                  \
+    merge_backward<T>(gate_of<T>(sizes, in), static_cast<const T*>(in[2]),                           \
+                      static_cast<const T*>(in[3]), static_cast<T*>(out[0]), static_cast<T*>(out[1]), \
+                      static_cast<T*>(out[2]), threads);                                             \
+  }
+
 DOORS(float, f32)
 DOORS(double, f64)
+GATE_DOORS(float, f32)
+GATE_DOORS(double, f64)
