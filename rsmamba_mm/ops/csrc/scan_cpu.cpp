@@ -39,6 +39,11 @@ struct Scan {
   int64_t chunks() const { return (shape.length + chunk - 1) / chunk; }
 };
 
+template <class T>
+int lanes_at(int64_t channel, int64_t channels) {
+  return int(std::min<int64_t>(kLanes<T>, channels - channel));
+}
+
 // One group of channel blocks of one (image, order)
 struct Task {
   int64_t b, k, first_block, last_block, group;
@@ -58,25 +63,27 @@ Task task_of(const Scan<T>& s, int64_t index, int64_t groups) {
 // Where one block of one task finds its rows
 template <class T>
 struct Rows {
-  const T *u, *delta, *B, *C, *dt_weight;
+  const T *u, *delta, *B, *C;
+  const Vec<T>* dt_weight;
   const int64_t* order;
   int lanes;
   int64_t channel, channels, rank, delta_row, B_row, C_row;
   Vec<T> bias, skip;
   bool use_softplus;
 
-  Rows(const Scan<T>& s, const Task& task, int64_t block) {
+  // `weights` holds the vectors of dt_weight for the task's blocks, rank by rank
+  Rows(const Scan<T>& s, const Task& task, int64_t block, const std::vector<Vec<T>>& weights) {
     const Shape& n = s.shape;
     const int64_t sequence = task.b * n.paths + task.k;
     channel = block * kLanes<T>;
     channels = n.channels;
-    lanes = int(std::min<int64_t>(kLanes<T>, channels - channel));
+    lanes = lanes_at<T>(channel, channels);
     const int64_t u_sequence = s.u_path ? sequence : task.b;
     u = s.u + u_sequence * n.length * channels + channel;
     delta_row = s.delta_row;
     delta = s.delta + sequence * n.length * delta_row + (s.dt_weight ? 0 : channel);
-    dt_weight = s.dt_weight ? s.dt_weight + channel : nullptr;
     rank = s.rank;
+    dt_weight = s.dt_weight ? &weights[(block - task.first_block) * rank] : nullptr;
     B = s.B + sequence * n.length * s.B_row;
     C = s.C + sequence * n.length * s.C_row;
     B_row = s.B_row;
@@ -90,12 +97,29 @@ struct Rows {
   Vec<T> raw_delta(int64_t i) const {
     const T* row = delta + i * delta_row;
     if (!dt_weight) return load(row, lanes) + bias;
-    Vec<T> sums[2] = {bias, Vec<T>{}};
-    for (int64_t r = 0; r < rank; ++r) sums[r % 2] += row[r] * load(dt_weight + r * channels, lanes);
-    return sums[0] + sums[1];
+    Vec<T> even = bias, odd{};  // two shorter chains of additions
+    int64_t r = 0;
+    for (; r + 2 <= rank; r += 2) {
+      even += row[r] * dt_weight[r];
+      odd += row[r + 1] * dt_weight[r + 1];
+    }
+    return r < rank ? even + odd + row[r] * dt_weight[r] : even + odd;
   }
   Vec<T> positive(Vec<T> raw) const { return use_softplus ? softplus<T>(raw) : raw; }
 };
+
+template <class T>
+std::vector<Vec<T>> load_dt_weight(const Scan<T>& s, const Task& task) {
+  std::vector<Vec<T>> weights;
+  if (!s.dt_weight) return weights;
+  for (int64_t block = task.first_block; block < task.last_block; ++block) {
+    const int64_t channel = block * kLanes<T>;
+    for (int64_t r = 0; r < s.rank; ++r)
+      weights.push_back(load(s.dt_weight + r * s.shape.channels + channel,
+                             lanes_at<T>(channel, s.shape.channels)));
+  }
+  return weights;
+}
 
 // A times log2(e), so that a step's decay is one power of two
 template <class T, int kStates>
@@ -117,14 +141,15 @@ void forward_task(const Scan<T>& s, const Task& task, T* y, T* last, T* kept) {
   const int64_t state_size = s.shape.batch * s.shape.paths * states * channels;
   const int64_t blocks = task.last_block - task.first_block;
   // std::vector of an over-aligned type is aligned since C++17
+  const std::vector<Vec<T>> weights = load_dt_weight(s, task);
   std::vector<Vec<T>> A(blocks * states), state(blocks * states, Vec<T>{});
   for (int64_t block = 0; block < blocks; ++block)
-    load_A<T, kStates>(s, task, Rows<T>(s, task, task.first_block + block), &A[block * states]);
+    load_A<T, kStates>(s, task, Rows<T>(s, task, task.first_block + block, weights), &A[block * states]);
 
   for (int64_t c = 0; c < s.chunks(); ++c) {
     const int64_t start = c * s.chunk, stop = std::min(start + s.chunk, length);
     for (int64_t block = 0; block < blocks; ++block) {
-      const Rows<T> rows(s, task, task.first_block + block);
+      const Rows<T> rows(s, task, task.first_block + block, weights);
       const Vec<T>* a = &A[block * states];
       Vec<T> h[kArray];
       std::copy_n(&state[block * states], states, h);
@@ -151,7 +176,7 @@ void forward_task(const Scan<T>& s, const Task& task, T* y, T* last, T* kept) {
     }
   }
   for (int64_t block = 0; block < blocks; ++block) {
-    const Rows<T> rows(s, task, task.first_block + block);
+    const Rows<T> rows(s, task, task.first_block + block, weights);
     T* p = last + sequence * states * channels + rows.channel;
     for (int n = 0; n < states; ++n) store(p + n * channels, state[block * states + n], rows.lanes);
   }
@@ -178,12 +203,13 @@ void backward_task(const Scan<T>& s, const Task& task, const Gradients<T>& grad)
   const int64_t state_size = sequences * states * channels;
   const int64_t blocks = task.last_block - task.first_block;
   const int64_t span = s.chunk * states;
+  const std::vector<Vec<T>> weights = load_dt_weight(s, task);
   std::vector<Vec<T>> decay(span), after(span + states), dB(span), dC(span);
   std::vector<Vec<T>> adjoint(blocks * states), dA(blocks * states, Vec<T>{});
   std::vector<Vec<T>> dD(blocks, Vec<T>{}), dbias(blocks, Vec<T>{});
 
   for (int64_t block = 0; block < blocks; ++block) {
-    const Rows<T> rows(s, task, task.first_block + block);
+    const Rows<T> rows(s, task, task.first_block + block, weights);
     for (int n = 0; n < states; ++n) {
       const T* p = grad.last + (sequence * states + n) * channels + rows.channel;
       adjoint[block * states + n] = grad.last ? load(p, rows.lanes) : Vec<T>{};
@@ -194,7 +220,7 @@ void backward_task(const Scan<T>& s, const Task& task, const Gradients<T>& grad)
     std::fill(dB.begin(), dB.end(), Vec<T>{});
     std::fill(dC.begin(), dC.end(), Vec<T>{});
     for (int64_t block = 0; block < blocks; ++block) {
-      const Rows<T> rows(s, task, task.first_block + block);
+      const Rows<T> rows(s, task, task.first_block + block, weights);
       Vec<T> A[kArray];
       load_A<T, kStates>(s, task, rows, A);
 
@@ -264,7 +290,7 @@ void backward_task(const Scan<T>& s, const Task& task, const Gradients<T>& grad)
     }
   }
   for (int64_t block = 0; block < blocks; ++block) {
-    const Rows<T> rows(s, task, task.first_block + block);
+    const Rows<T> rows(s, task, task.first_block + block, weights);
     for (int n = 0; n < states; ++n) {
       T* p = grad.A + (sequence * states + n) * channels + rows.channel;
       store(p, dA[block * states + n], rows.lanes);
@@ -332,11 +358,6 @@ struct Conv {
     return y;
   }
 };
-
-template <class T>
-int lanes_at(int64_t channel, int64_t channels) {
-  return int(std::min<int64_t>(kLanes<T>, channels - channel));
-}
 
 template <class T>
 void conv_forward(const Conv<T>& c, T* y, int threads) {

@@ -6,6 +6,10 @@
 #include <cstdint>
 #include <cstring>
 
+#if defined(__AVX512F__) || defined(__AVX2__)
+#include <immintrin.h>
+#endif
+
 #if defined(__AVX512F__)
 constexpr int kBytes = 64;
 #elif defined(__AVX__)
@@ -60,21 +64,49 @@ static inline T sum(Vec<T> x) {
   return total;
 }
 
+// The larger of two; a NaN in x stays. (A comparison and a choice would take two instructions.)
+static inline Vec<float> at_least(Vec<float> x, float low) {
+#if defined(__AVX512F__)
+  return (Vec<float>)_mm512_max_ps(_mm512_set1_ps(low), (__m512)x);
+#elif defined(__AVX2__)
+  return (Vec<float>)_mm256_max_ps(_mm256_set1_ps(low), (__m256)x);
+#else
+  const Vec<float> limit = Vec<float>{} + low;
+  return x < limit ? limit : x;
+#endif
+}
+
+// p 2^n for a whole number n
+static inline Vec<float> scale(Vec<float> p, Vec<float> n) {
+#if defined(__AVX512F__)
+  return (Vec<float>)_mm512_scalef_ps((__m512)p, (__m512)n);
+#else
+  const Vec<float> top = Vec<float>{} + 127.0f;
+  n = n > top ? top : n;
+  return (Vec<float>)((VecInt)p + (__builtin_convertvector(n, VecInt) << 23));
+#endif
+}
+
+static inline Vec<float> round(Vec<float> x) {
+#if defined(__AVX512F__)
+  return (Vec<float>)_mm512_roundscale_ps((__m512)x, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
+#else
+  return (x + 12582912.0f) - 12582912.0f;  // 1.5 * 2^23
+#endif
+}
+
 // 2^x. Cody-Waite with a minimax polynomial of degree 6 on [-1/2, 1/2]: p(0) is exactly 1, so that a
 // state that hardly decays stays right over long sequences.
 static inline Vec<float> exp2(Vec<float> x) {
-  const Vec<float> low = Vec<float>{} - 126.0f, high = Vec<float>{} + 127.0f;
-  x = x < low ? low : x;
-  x = x > high ? high : x;
-  const Vec<float> shifted = x + 12582912.0f;  // 1.5 * 2^23: the integer part in the low bits
-  const Vec<float> f = x - (shifted - 12582912.0f);
+  x = at_least(x, -126.0f);
+  const Vec<float> n = round(x), f = x - n;
   Vec<float> p = f * 1.5345812024e-4f + 1.3399931220e-3f;
   p = p * f + 9.6184889570e-3f;
   p = p * f + 5.5503287770e-2f;
   p = p * f + 2.4022646891e-1f;
   p = p * f + 6.9314720574e-1f;
   p = p * f + 1.0f;
-  return (Vec<float>)((VecInt)p + ((VecInt)shifted << 23));
+  return scale(p, n);
 }
 
 static inline Vec<double> exp2(Vec<double> x) {
