@@ -1,119 +1,143 @@
 #!/usr/bin/env python3
-"""One training step of RSMamba's mixer against the structure of the released code, in one run.
+"""The scan alone, against sequence length: throughput and memory of each backend, in one run.
 
-The peer is transformers' ``MambaMixer`` with mambapy's parallel scan, given the three paths of each
-image as a batch, as the released backbone does. It needs an environment with
-``transformers==4.46.3 mambapy==1.2.0`` (``requirements/benchmark.txt``). Both sides take turns, so that
-whatever else the machine does meets both; the median and the spread are printed with the ratio.
+Sides: ``published`` is the formulation of mamba_ssm's reference function (decays and inputs of all steps
+as two (B, D, L, N) tensors, then a loop over the steps), and the scan backends named. ``--mixer`` measures
+one training step of a whole mixer instead, against transformers' ``MambaMixer`` with mambapy's scan
+(``requirements/benchmark.txt``).
 """
 
 from __future__ import annotations
 
 import argparse
-import json
-import platform
 import statistics
-import time
-from collections.abc import Callable
 from pathlib import Path
 
 import torch
+from _measure import interleave, memory_growth, memory_in_own_process, table, write_json
+from torch import Tensor
 
 from rsmamba_mm.layers import MultiPathMamba
-from rsmamba_mm.ops import make_orders, use_backend
+from rsmamba_mm.ops import make_orders, selective_scan, use_backend
+
+# beyond this the published formulation takes gigabytes and minutes
+PUBLISHED_LIMIT = 4096
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument('--batch', type=int, default=2, help='images; default: 2')
-    parser.add_argument('--tokens', type=int, default=784, help='default: 784, a 224 px image')
-    parser.add_argument('--channels', type=int, default=192, help='default: 192, RSMamba-Base')
-    parser.add_argument('--repeats', type=int, default=5, help='default: 5')
-    parser.add_argument('--backend', default='torch', help='of our side; default: torch')
-    parser.add_argument('--json', type=Path, help='write the figures there')
+    parser.add_argument('--lengths', type=int, nargs='+', default=[256, 1024, 4096, 16384, 65536])
+    parser.add_argument('--batch', type=int, default=1)
+    parser.add_argument('--channels', type=int, default=384)
+    parser.add_argument('--repeats', type=int, default=3)
+    parser.add_argument('--sides', nargs='+', default=['published', 'torch', 'cpu'])
+    parser.add_argument('--mixer', action='store_true', help='a mixer, 784 tokens, batch 2')
+    parser.add_argument('--json', type=Path, help='write the figures there, and a picture beside them')
+    parser.add_argument('--memory', metavar='SIDE:LENGTH', help=argparse.SUPPRESS)
     args = parser.parse_args()
-    sides = {'transformers + mambapy': peer_step(args), f'rsmamba_mm, {args.backend}': our_step(args)}
-    seconds = interleave(sides, args.repeats)
-    report(seconds, args)
-
-
-def peer_step(args: argparse.Namespace) -> Callable[[], None]:
-    """Three paths as a batch through the released code's mixer."""
-    try:
-        from transformers import MambaConfig
-        from transformers.models.mamba.modeling_mamba import MambaMixer
-    except ImportError as error:
-        raise SystemExit(
-            f'the peer cannot be imported ({error}): pip install -r requirements/benchmark.txt, '
-            'best in an environment of its own'
-        ) from None
-    config = MambaConfig(
-        hidden_size=args.channels,
-        intermediate_size=2 * args.channels,
-        state_size=16,
-        conv_kernel=4,
-        use_mambapy=True,
-        use_bias=False,
-    )
-    mixer = MambaMixer(config, layer_idx=0).train()
-    x = torch.randn(3 * args.batch, args.tokens, args.channels, requires_grad=True)
-
-    def step() -> None:
-        mixer.zero_grad()
-        mixer(x).square().mean().backward()
-
-    return step
-
-
-def our_step(args: argparse.Namespace) -> Callable[[], None]:
-    """The same three paths with shared projections and the scan of one backend."""
-    mixer = MultiPathMamba(args.channels)
-    gate = torch.nn.Sequential(torch.nn.Linear(3 * args.channels, 3, bias=False), torch.nn.Softmax(-1))
-    orders = make_orders(['forward', 'reverse', 'shuffle'], 1, args.tokens)
-    x = torch.randn(args.batch, args.tokens, args.channels, requires_grad=True)
-
-    def step() -> None:
-        mixer.zero_grad()
-        with use_backend(args.backend):
-            mixer(x, orders, gate).square().mean().backward()
-
-    return step
-
-
-def interleave(sides: dict[str, Callable[[], None]], repeats: int) -> dict[str, list[float]]:
-    """Seconds of each side's runs, taken in turns after one warm-up each."""
-    for step in sides.values():
-        step()
-    seconds = {name: [] for name in sides}
-    for _ in range(repeats):
-        for name, step in sides.items():
-            start = time.perf_counter()
-            step()
-            seconds[name].append(time.perf_counter() - start)
-    return seconds
-
-
-def report(seconds: dict[str, list[float]], args: argparse.Namespace) -> None:
-    """Print the table and its ratio; write the JSON if asked."""
-    print(
-        f'training step of one mixer, batch {args.batch}, {args.tokens} tokens, {args.channels} '
-        f'channels, 3 paths; {torch.get_num_threads()} threads, torch {torch.__version__}'
-    )
-    for name, runs in seconds.items():
-        print(f'  {name:28s} median {statistics.median(runs):8.3f} s   {min(runs):.3f} … {max(runs):.3f}')
-    peer, ours = (statistics.median(runs) for runs in seconds.values())
-    print(f'  ratio {peer / ours:.1f}×')
-    if args.json:
-        args.json.parent.mkdir(parents=True, exist_ok=True)
-        options = {name: value for name, value in vars(args).items() if name != 'json'}
-        machine = dict(threads=torch.get_num_threads(), torch=torch.__version__)
-        record = dict(
-            options=options,
-            machine=dict(processor=platform.machine(), **machine),
-            seconds=seconds,
-            ratio=peer / ours,
+    torch.manual_seed(0)
+    if args.memory:
+        side, length = args.memory.split(':')
+        print(memory_growth(scan_step(side, int(length), args)))
+        return
+    if args.mixer:
+        measure_mixer(args)
+        return
+    record: dict[str, dict] = {}
+    for length in args.lengths:
+        sides = [side for side in args.sides if side != 'published' or length <= PUBLISHED_LIMIT]
+        print(
+            f'forward and backward, batch {args.batch}, {args.channels} channels, 16 states, {length} steps'
         )
-        args.json.write_text(json.dumps(record, indent=2) + '\n')
+        seconds = interleave({side: scan_step(side, length, args) for side in sides}, args.repeats)
+        memory = {side: memory_in_own_process(f'{side}:{length}') for side in sides}
+        table(seconds, sides[0], memory)
+        record[str(length)] = dict(seconds=seconds, memory_mb=memory)
+    if args.json:
+        options = {k: v for k, v in vars(args).items() if k not in ('json', 'memory')}
+        write_json(args.json, dict(options=options, lengths=record))
+        draw(record, args.json.with_suffix('.png'))
+
+
+def scan_step(side: str, length: int, args: argparse.Namespace):
+    """Forward and backward of one scan."""
+    shape = (args.batch, args.channels, length)
+    u, delta = (torch.randn(shape, requires_grad=True) for _ in range(2))
+    B, C = (torch.randn(args.batch, 16, length, requires_grad=True) for _ in range(2))
+    A = (-torch.arange(1.0, 17.0).repeat(args.channels, 1)).requires_grad_()
+    D = torch.ones(args.channels, requires_grad=True)
+
+    def step() -> None:
+        if side == 'published':
+            y = published(u, delta, A, B, C, D)
+        else:
+            with use_backend(side):
+                y = selective_scan(u, delta, A, B, C, D, delta_softplus=True)
+        y.square().sum().backward()
+
+    return step
+
+
+def published(u: Tensor, delta: Tensor, A: Tensor, B: Tensor, C: Tensor, D: Tensor) -> Tensor:
+    """The formulation of mamba_ssm's reference function."""
+    delta = torch.nn.functional.softplus(delta)
+    decay = torch.exp(torch.einsum('bdl,dn->bdln', delta, A))
+    drive = torch.einsum('bdl,bnl,bdl->bdln', delta, B, u)
+    state, outputs = torch.zeros_like(decay[:, :, 0]), []
+    for t in range(u.shape[2]):
+        state = decay[:, :, t] * state + drive[:, :, t]
+        outputs.append(torch.einsum('bdn,bn->bd', state, C[:, :, t]))
+    return torch.stack(outputs, 2) + u * D[:, None]
+
+
+def measure_mixer(args: argparse.Namespace) -> None:
+    """One training step of RSMamba-Base's mixer at 224 px, batch 2."""
+    from _released import ThreePaths
+
+    x = torch.randn(2, 784, 192, requires_grad=True)
+    orders = make_orders(['forward', 'reverse', 'shuffle'], 1, 784)
+    released, norm = ThreePaths(192), torch.nn.Identity()
+    ours = MultiPathMamba(192)
+    gate = torch.nn.Sequential(torch.nn.Linear(576, 3, bias=False), torch.nn.Softmax(-1))
+
+    def peer() -> None:
+        released(x, norm).square().mean().backward()
+
+    def own(backend: str):
+        def step() -> None:
+            with use_backend(backend):
+                ours(x, orders, gate).square().mean().backward()
+
+        return step
+
+    backends = [side for side in args.sides if side != 'published']
+    steps = {'transformers + mambapy': peer, **{name: own(name) for name in backends}}
+    print('training step of one mixer, batch 2, 784 tokens, 192 channels, 3 paths')
+    seconds = interleave(steps, args.repeats)
+    table(seconds, 'transformers + mambapy')
+    if args.json:
+        write_json(args.json, dict(seconds=seconds))
+
+
+def draw(record: dict[str, dict], out: Path) -> None:
+    """Throughput and memory against sequence length."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(10, 4), layout='constrained')
+    throughput, memory = figure.subplots(1, 2)
+    sides = dict.fromkeys(side for entry in record.values() for side in entry['seconds'])
+    for side in sides:
+        points = [(int(length), entry) for length, entry in record.items() if side in entry['seconds']]
+        lengths = [length for length, _ in points]
+        rates = [length / statistics.median(entry['seconds'][side]) for length, entry in points]
+        throughput.plot(lengths, rates, marker='o', label=side)
+        memory.plot(lengths, [entry['memory_mb'][side] for _, entry in points], marker='o', label=side)
+    for axis, title in ((throughput, 'tokens per second'), (memory, 'growth of resident memory (MB)')):
+        axis.set(xscale='log', yscale='log', xlabel='sequence length', title=title)
+        axis.grid(alpha=0.3, which='both')
+        axis.legend()
+    figure.savefig(out, dpi=120)
+    print(f'picture: {out}')
 
 
 if __name__ == '__main__':

@@ -95,16 +95,15 @@ static inline Vec<float> round(Vec<float> x) {
 #endif
 }
 
-// 2^x. Cody-Waite with a minimax polynomial of degree 6 on [-1/2, 1/2]: p(0) is exactly 1, so that a
-// state that hardly decays stays right over long sequences.
+// 2^x to 1e-7. Cody-Waite with a polynomial of degree 5, minimax on [-1/2, 1/2] among those with p(0) = 1
+// exactly, so that a state that hardly decays stays right over long sequences.
 static inline Vec<float> exp2(Vec<float> x) {
   x = at_least(x, -126.0f);
   const Vec<float> n = round(x), f = x - n;
-  Vec<float> p = f * 1.5345812024e-4f + 1.3399931220e-3f;
-  p = p * f + 9.6184889570e-3f;
-  p = p * f + 5.5503287770e-2f;
-  p = p * f + 2.4022646891e-1f;
-  p = p * f + 6.9314720574e-1f;
+  Vec<float> p = f * 1.3264727198e-3f + 9.6715126397e-3f;
+  p = p * f + 5.5507337433e-2f;
+  p = p * f + 2.4022242085e-1f;
+  p = p * f + 6.9314697760e-1f;
   p = p * f + 1.0f;
   return scale(p, n);
 }

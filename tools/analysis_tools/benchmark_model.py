@@ -1,0 +1,131 @@
+#!/usr/bin/env python3
+"""RSMamba against the structure of the released code, inference and training, in one run.
+
+Sides: ``released`` (needs ``requirements/benchmark.txt``), and this package on each scan backend named.
+For inference also the bound: the multiply-adds of the shared form at the rate that ``F.linear`` reaches
+here on (784, 192) → 768, plus its exponentials at the rate of ``torch.exp(out=)`` on 1e5 elements, both
+measured in the same turns. Memory is the growth of the resident size in a process of its own.
+"""
+
+from __future__ import annotations
+
+import argparse
+import statistics
+from pathlib import Path
+
+import torch
+from _measure import interleave, memory_growth, memory_in_own_process, table, write_json
+
+from rsmamba_mm.models import RSMamba
+from rsmamba_mm.ops import use_backend
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument('mode', choices=['inference', 'training'])
+    parser.add_argument('--arch', default='base', choices=['base', 'large', 'huge'])
+    parser.add_argument('--img-size', type=int, default=224)
+    parser.add_argument('--batch', type=int, help='default: 1 for inference, 2 for training')
+    parser.add_argument('--repeats', type=int, default=3)
+    parser.add_argument('--sides', nargs='+', default=['released', 'torch', 'cpu'])
+    parser.add_argument('--json', type=Path, help='write the figures there')
+    parser.add_argument('--no-memory', action='store_true', help='leave the memory out')
+    parser.add_argument('--memory', metavar='SIDE', help=argparse.SUPPRESS)
+    args = parser.parse_args()
+    args.batch = args.batch or (1 if args.mode == 'inference' else 2)
+    torch.manual_seed(0)
+    if args.memory:
+        step = make_step(args.memory, args)
+        print(memory_growth(step))
+        return
+    print(f'{args.mode}, RSMamba-{args.arch}, {args.img_size} px, batch {args.batch}')
+    steps = {side: make_step(side, args) for side in args.sides}
+    with_bound = args.mode == 'inference'
+    seconds = interleave({**steps, **(rate_steps() if with_bound else {})}, args.repeats)
+    rates = {name: seconds.pop(name) for name in ('linear', 'exp') if name in seconds}
+    memory = None if args.no_memory else {side: memory_in_own_process(side) for side in args.sides}
+    table(seconds, args.sides[0], memory)
+    record = dict(
+        options={k: v for k, v in vars(args).items() if k not in ('json', 'memory')},
+        seconds=seconds,
+        memory_mb=memory,
+    )
+    if with_bound:
+        record['bound'] = bound(rates, args)
+        over = statistics.median(seconds[args.sides[-1]]) / record['bound']['seconds']
+        print(f'  {args.sides[-1]} over the bound: {over:.2f}')
+    if args.json:
+        write_json(args.json, record)
+
+
+def make_step(side: str, args: argparse.Namespace):
+    """One inference or training step of a side."""
+    settings = RSMamba.arch_zoo[args.arch]
+    if side == 'released':
+        from _released import Released
+
+        model = Released(settings['embed_dims'], settings['num_layers'], args.img_size)
+    else:
+        model = RSMamba(args.arch, img_size=args.img_size)
+    x = torch.randn(args.batch, 3, args.img_size, args.img_size)
+    training = args.mode == 'training'
+    model.train(training)
+
+    def step() -> None:
+        with use_backend('auto' if side == 'released' else side), torch.set_grad_enabled(training):
+            y = model(x)
+            if training:
+                model.zero_grad()
+                (y if side == 'released' else y[0]).square().sum().backward()
+
+    return step
+
+
+LINEAR_MACS = 784 * 192 * 768
+EXPONENTIALS = 100_000
+
+
+def rate_steps() -> dict:
+    """The two measures of the machine's speed, repeated to some tens of milliseconds."""
+    x, weight = torch.randn(784, 192), torch.randn(768, 192)
+    values, out = torch.randn(EXPONENTIALS), torch.empty(EXPONENTIALS)
+
+    def linear() -> None:
+        with torch.no_grad():
+            for _ in range(40):
+                torch.nn.functional.linear(x, weight)
+
+    def exp() -> None:
+        for _ in range(400):
+            torch.exp(values, out=out)
+
+    return dict(linear=linear, exp=exp)
+
+
+def bound(rates: dict[str, list[float]], args: argparse.Namespace) -> dict:
+    """Seconds that the multiply-adds and the exponentials of the shared form take at those rates."""
+    arch = RSMamba.arch_zoo[args.arch]
+    C, E, layers = arch['embed_dims'], arch['feedforward_channels'], arch['num_layers']
+    R, N, K = -(-C // 16), 16, 3
+    L = (-(-args.img_size // 8)) ** 2
+    per_token = 2 * C * E + C * E + K * (E * (R + 2 * N) + R * E + 4 * E + 3 * E * N)
+    macs = args.batch * L * (layers * per_token + 3 * 16 * 16 * C)
+    exponentials = args.batch * layers * K * L * E * N
+    mac_rate = 40 * LINEAR_MACS / statistics.median(rates['linear'])
+    exp_rate = 400 * EXPONENTIALS / statistics.median(rates['exp'])
+    seconds = macs / mac_rate + exponentials / exp_rate
+    print(
+        f'  bound: {macs / 1e9:.2f} G multiply-adds at {mac_rate / 1e9:.1f} G/s, '
+        f'{exponentials / 1e6:.0f} M exponentials at {exp_rate / 1e6:.0f} M/s: {seconds:.4f} s'
+    )
+    return dict(
+        multiply_adds=macs,
+        multiply_adds_per_second=mac_rate,
+        exponentials=exponentials,
+        exponentials_per_second=exp_rate,
+        seconds=seconds,
+    )
+
+
+if __name__ == '__main__':
+    main()
