@@ -4,6 +4,10 @@ from .. import compat
 
 compat.apply()
 
-from .backbones import RSMamba  # noqa: E402 - the cures of compat come before OpenMMLab's imports
+# the cures of compat come before OpenMMLab's imports
+from .backbones import RSMamba  # noqa: E402
+from .complexity import count_scans  # noqa: E402
+
+count_scans()
 
 __all__ = ['RSMamba']

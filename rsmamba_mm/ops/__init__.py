@@ -3,6 +3,7 @@
 from .backends import BACKENDS, available_backends, register_backend, resolve_backend, use_backend
 from .backends.reference import compute_dtype
 from .conv import multi_order_conv1d
+from .flops import scan_flops
 from .gate import merge_paths, pool_paths
 from .orders import SCAN_ORDERS, get_order, invert_orders, make_orders, register_order
 from .scan import multi_order_scan, selective_scan
@@ -22,6 +23,7 @@ __all__ = [
     'register_backend',
     'register_order',
     'resolve_backend',
+    'scan_flops',
     'selective_scan',
     'use_backend',
 ]

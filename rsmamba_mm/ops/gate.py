@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from .backends import load_backend, reference, resolve_backend
+from .backends import load_backend, offers, reference, resolve_backend
 
 
 def pool_paths(y: Tensor, z: Tensor) -> Tensor:
@@ -59,9 +59,7 @@ def _check(y: Tensor, z: Tensor) -> None:
 def _fused(y: Tensor) -> str | None:
     """The backend that does this in one pass, or None for plain PyTorch."""
     backend = resolve_backend(y.device)
-    if backend == 'reference' or not hasattr(load_backend(backend), 'pool_forward'):
-        return None
-    return backend
+    return backend if offers(backend, 'pool_forward') else None
 
 
 @torch.library.custom_op('rsmamba_mm::pool', mutates_args=())

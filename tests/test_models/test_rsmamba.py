@@ -385,3 +385,27 @@ def test_checkpoint_of_another_architecture_is_refused(released, options, messag
 def test_bad_options_are_refused_at_construction(options, error, message):
     with pytest.raises(error, match=message):
         tiny(**options)
+
+
+# tools of MMEngine and PyTorch ------------------------------------------------------------------
+
+
+def test_mmengine_counts_the_scan():
+    from mmengine.analysis import FlopAnalyzer
+
+    counts = FlopAnalyzer(tiny().eval(), IMAGES[:1]).by_operator()
+    scans = 3 * 3 * 64 * 64 * (9 * 16 + 1)  # blocks, paths, tokens, channels
+    assert counts['scan'] == scans
+    assert counts['conv1d'] == 3 * 3 * 64 * 64 * 4
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize('training', [False, True])
+def test_backbone_compiles_without_a_graph_break(training):
+    model = tiny().train(training)
+    torch.manual_seed(0)
+    expected = model(IMAGES)[0]
+    compiled = torch.compile(model, backend='aot_eager', fullgraph=True)
+    compiled(IMAGES)
+    torch.manual_seed(0)
+    torch.testing.assert_close(compiled(IMAGES)[0], expected)

@@ -327,11 +327,10 @@ class RSMamba(BaseModule):
         """The scan orders of each block, ``(num_layers, K, L)``: random ones anew in training, fixed
         in evaluation."""
         slots = tuple(self._cls_slots(grid[0] * grid[1]))
-        if not self._random:
-            return _fixed_orders(self.orders, *grid, slots).expand(self.num_layers, -1, -1)
-        if self.training:
+        if self.training and self._random:
             return torch.stack([make_orders(self.orders, *grid, slots) for _ in self.layers])
-        return _seeded_orders(self.orders, *grid, slots, self.num_layers, self.shuffle_seed, draw)
+        seed = self.shuffle_seed + draw
+        return _repeatable_orders(self.orders, *grid, slots, self.num_layers, seed)
 
     def _run_blocks(self, x: Tensor, grid: tuple[int, int], block_orders: Tensor) -> tuple[Tensor, ...]:
         outs = []
@@ -489,13 +488,13 @@ def _paths(path_type: str | Sequence[str] | dict) -> tuple[tuple[str, ...], str]
     return tuple(get_order(name).name for name in path_type), merge
 
 
-@lru_cache(maxsize=8)
-def _fixed_orders(names, height, width, slots) -> Tensor:
-    return make_orders(names, height, width, slots)
+@torch.compiler.assume_constant_result
+def _repeatable_orders(*arguments) -> Tensor:
+    return _cached_orders(*arguments)
 
 
 @lru_cache(maxsize=8)
-def _seeded_orders(names, height, width, slots, num_layers, seed, draw) -> Tensor:
+def _cached_orders(names, height, width, slots, num_layers, seed) -> Tensor:
     """The orders of all blocks for evaluation, from a CPU generator: the same everywhere."""
-    generator = torch.Generator().manual_seed(seed + draw)
+    generator = torch.Generator().manual_seed(seed)
     return torch.stack([make_orders(names, height, width, slots, generator) for _ in range(num_layers)])

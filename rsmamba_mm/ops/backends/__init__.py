@@ -130,20 +130,33 @@ _FROM_ENVIRONMENT = os.environ.get(ENVIRONMENT_VARIABLE, AUTO)
 def resolve_backend(device: torch.device) -> str:
     """The backend that serves tensors on a device: the forced one, else the best available.
 
+    ``torch.compile`` takes the answer as a constant.
+
     Raises:
         ValueError: If the environment variable names no backend.
         RuntimeError: If the forced backend cannot run there; the message says why.
     """
+    return _resolve(device.type)
+
+
+@torch.compiler.assume_constant_result
+def _resolve(device_type: str) -> str:
     name = use_backend._forced or _checked(_FROM_ENVIRONMENT, ENVIRONMENT_VARIABLE)
     if name == AUTO:
-        return _automatic(device.type)
-    reason = obstacle(name, device.type)
+        return _automatic(device_type)
+    reason = obstacle(name, device_type)
     if reason is not None:
         raise RuntimeError(
             f"scan backend '{name}' was asked for but cannot run: {reason}. "
             f"Use another with rsmamba_mm.ops.use_backend(name) or {ENVIRONMENT_VARIABLE}, or 'auto'."
         )
     return name
+
+
+@torch.compiler.assume_constant_result
+def offers(name: str, function: str) -> bool:
+    """Whether a backend has one of the functions that not all have."""
+    return hasattr(load_backend(name), function)
 
 
 def load_backend(name: str) -> ModuleType:
