@@ -16,18 +16,48 @@ import torch
 Step = Callable[[], None]
 
 
-def interleave(steps: dict[str, Step], repeats: int) -> dict[str, list[float]]:
-    """Seconds of each side's runs: one warm-up each, then all sides in turns, so that whatever else the
-    machine does meets them all."""
-    for step in steps.values():
-        step()
-    seconds: dict[str, list[float]] = {name: [] for name in steps}
+def interleave(sides: list[str], repeats: int) -> tuple[dict[str, list[float]], dict[str, float]]:
+    """Seconds of each side's steps and the memory growth of its first, in MB.
+
+    Each side runs in a process of its own (this program again, with ``--serve SIDE``), so that none
+    meets another's memory, caches or settings. They take turns, so that whatever else the machine does
+    meets them all.
+    """
+    processes = {side: _start(side) for side in sides}
+    memory = {side: _ask(process) for side, process in processes.items()}
+    seconds: dict[str, list[float]] = {side: [] for side in sides}
     for _ in range(repeats):
-        for name, step in steps.items():
-            start = time.perf_counter()
-            step()
-            seconds[name].append(time.perf_counter() - start)
-    return seconds
+        for side, process in processes.items():
+            seconds[side].append(_ask(process))
+    for process in processes.values():
+        process.stdin.close()
+        process.wait()
+    return seconds, memory
+
+
+def serve(step: Step) -> None:
+    """The other end of :func:`interleave`: a figure for each line that is read."""
+    for turn, _ in enumerate(sys.stdin):
+        if turn == 0:
+            print('FIGURE', memory_growth(step), flush=True)
+            continue
+        start = time.perf_counter()
+        step()
+        print('FIGURE', time.perf_counter() - start, flush=True)
+
+
+def _start(side: str) -> subprocess.Popen:
+    command = [sys.executable, *sys.argv, '--serve', side]
+    return subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+
+
+def _ask(process: subprocess.Popen) -> float:
+    process.stdin.write('\n')
+    process.stdin.flush()
+    for line in process.stdout:
+        if line.startswith('FIGURE'):
+            return float(line.split()[1])
+    raise SystemExit(f'{" ".join(process.args)} ended early; its error stands above')
 
 
 def memory_growth(step: Step) -> float:
@@ -42,15 +72,6 @@ def _resident(field: str) -> int:
     """A line of the process's status, in kB (Linux)."""
     lines = Path('/proc/self/status').read_text().splitlines()
     return next(int(line.split()[1]) for line in lines if line.startswith(field))
-
-
-def memory_in_own_process(side: str) -> float:
-    """Memory growth of one side: this program again, with ``--memory SIDE``."""
-    command = [sys.executable, *sys.argv, '--memory', side]
-    result = subprocess.run(command, capture_output=True, text=True)
-    if result.returncode:
-        raise SystemExit(f'measuring the memory of {side} failed:\n{result.stderr[-2000:]}')
-    return float(result.stdout.split()[-1])
 
 
 def table(seconds: dict[str, list[float]], reference: str, memory: dict[str, float] | None = None) -> None:

@@ -4,7 +4,7 @@
 Sides: ``released`` (needs ``requirements/benchmark.txt``), and this package on each scan backend named.
 For inference also the bound: the multiply-adds of the shared form at the rate that ``F.linear`` reaches
 here on (784, 192) → 768, plus its exponentials at the rate of ``torch.exp(out=)`` on 1e5 elements, both
-measured in the same turns. Memory is the growth of the resident size in a process of its own.
+measured in the same turns. Memory is the growth of the resident size in the first step.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import statistics
 from pathlib import Path
 
 import torch
-from _measure import interleave, memory_growth, memory_in_own_process, table, write_json
+from _measure import interleave, serve, table, write_json
 
 from rsmamba_mm.models import RSMamba
 from rsmamba_mm.ops import use_backend
@@ -29,27 +29,20 @@ def main() -> None:
     parser.add_argument('--repeats', type=int, default=3)
     parser.add_argument('--sides', nargs='+', default=['released', 'torch', 'cpu'])
     parser.add_argument('--json', type=Path, help='write the figures there')
-    parser.add_argument('--no-memory', action='store_true', help='leave the memory out')
-    parser.add_argument('--memory', metavar='SIDE', help=argparse.SUPPRESS)
+    parser.add_argument('--serve', metavar='SIDE', help=argparse.SUPPRESS)
     args = parser.parse_args()
     args.batch = args.batch or (1 if args.mode == 'inference' else 2)
     torch.manual_seed(0)
-    if args.memory:
-        step = make_step(args.memory, args)
-        print(memory_growth(step))
+    if args.serve:
+        serve(RATES[args.serve]() if args.serve in RATES else make_step(args.serve, args))
         return
-    print(f'{args.mode}, RSMamba-{args.arch}, {args.img_size} px, batch {args.batch}')
-    steps = {side: make_step(side, args) for side in args.sides}
+    print(f'{args.mode}, RSMamba-{args.arch}, {args.img_size} px, batch {args.batch}', flush=True)
     with_bound = args.mode == 'inference'
-    seconds = interleave({**steps, **(rate_steps() if with_bound else {})}, args.repeats)
-    rates = {name: seconds.pop(name) for name in ('linear', 'exp') if name in seconds}
-    memory = None if args.no_memory else {side: memory_in_own_process(side) for side in args.sides}
+    seconds, memory = interleave([*args.sides, *(RATES if with_bound else [])], args.repeats)
+    rates = {name: seconds.pop(name) for name in RATES if name in seconds}
     table(seconds, args.sides[0], memory)
-    record = dict(
-        options={k: v for k, v in vars(args).items() if k not in ('json', 'memory')},
-        seconds=seconds,
-        memory_mb=memory,
-    )
+    options = {k: v for k, v in vars(args).items() if k not in ('json', 'serve')}
+    record = dict(options=options, seconds=seconds, memory_mb={side: memory[side] for side in seconds})
     if with_bound:
         record['bound'] = bound(rates, args)
         over = statistics.median(seconds[args.sides[-1]]) / record['bound']['seconds']
@@ -85,21 +78,31 @@ LINEAR_MACS = 784 * 192 * 768
 EXPONENTIALS = 100_000
 
 
-def rate_steps() -> dict:
-    """The two measures of the machine's speed, repeated to some tens of milliseconds."""
+def linear_step():
+    """Many products (784, 192) → 768."""
     x, weight = torch.randn(784, 192), torch.randn(768, 192)
-    values, out = torch.randn(EXPONENTIALS), torch.empty(EXPONENTIALS)
 
-    def linear() -> None:
+    def step() -> None:
         with torch.no_grad():
             for _ in range(40):
                 torch.nn.functional.linear(x, weight)
 
-    def exp() -> None:
+    return step
+
+
+def exp_step():
+    """Many exponentials of 1e5 elements."""
+    values, out = torch.randn(EXPONENTIALS), torch.empty(EXPONENTIALS)
+
+    def step() -> None:
         for _ in range(400):
             torch.exp(values, out=out)
 
-    return dict(linear=linear, exp=exp)
+    return step
+
+
+# the two measures of the machine's speed
+RATES = dict(linear=linear_step, exp=exp_step)
 
 
 def bound(rates: dict[str, list[float]], args: argparse.Namespace) -> dict:

@@ -14,7 +14,7 @@ import statistics
 from pathlib import Path
 
 import torch
-from _measure import interleave, memory_growth, memory_in_own_process, table, write_json
+from _measure import interleave, serve, table, write_json
 from torch import Tensor
 
 from rsmamba_mm.layers import MultiPathMamba
@@ -33,12 +33,12 @@ def main() -> None:
     parser.add_argument('--sides', nargs='+', default=['published', 'torch', 'cpu'])
     parser.add_argument('--mixer', action='store_true', help='a mixer, 784 tokens, batch 2')
     parser.add_argument('--json', type=Path, help='write the figures there, and a picture beside them')
-    parser.add_argument('--memory', metavar='SIDE:LENGTH', help=argparse.SUPPRESS)
+    parser.add_argument('--serve', metavar='SIDE', help=argparse.SUPPRESS)
     args = parser.parse_args()
     torch.manual_seed(0)
-    if args.memory:
-        side, length = args.memory.split(':')
-        print(memory_growth(scan_step(side, int(length), args)))
+    if args.serve:
+        side, _, length = args.serve.partition(':')
+        serve(scan_step(side, int(length), args) if length else mixer_step(side))
         return
     if args.mixer:
         measure_mixer(args)
@@ -49,12 +49,12 @@ def main() -> None:
         print(
             f'forward and backward, batch {args.batch}, {args.channels} channels, 16 states, {length} steps'
         )
-        seconds = interleave({side: scan_step(side, length, args) for side in sides}, args.repeats)
-        memory = {side: memory_in_own_process(f'{side}:{length}') for side in sides}
+        figures = interleave([f'{side}:{length}' for side in sides], args.repeats)
+        seconds, memory = ({name.partition(':')[0]: f for name, f in part.items()} for part in figures)
         table(seconds, sides[0], memory)
         record[str(length)] = dict(seconds=seconds, memory_mb=memory)
     if args.json:
-        options = {k: v for k, v in vars(args).items() if k not in ('json', 'memory')}
+        options = {k: v for k, v in vars(args).items() if k not in ('json', 'serve')}
         write_json(args.json, dict(options=options, lengths=record))
         draw(record, args.json.with_suffix('.png'))
 
@@ -92,31 +92,31 @@ def published(u: Tensor, delta: Tensor, A: Tensor, B: Tensor, C: Tensor, D: Tens
 
 def measure_mixer(args: argparse.Namespace) -> None:
     """One training step of RSMamba-Base's mixer at 224 px, batch 2."""
-    from _released import ThreePaths
-
-    x = torch.randn(2, 784, 192, requires_grad=True)
-    orders = make_orders(['forward', 'reverse', 'shuffle'], 1, 784)
-    released, norm = ThreePaths(192), torch.nn.Identity()
-    ours = MultiPathMamba(192)
-    gate = torch.nn.Sequential(torch.nn.Linear(576, 3, bias=False), torch.nn.Softmax(-1))
-
-    def peer() -> None:
-        released(x, norm).square().mean().backward()
-
-    def own(backend: str):
-        def step() -> None:
-            with use_backend(backend):
-                ours(x, orders, gate).square().mean().backward()
-
-        return step
-
-    backends = [side for side in args.sides if side != 'published']
-    steps = {'transformers + mambapy': peer, **{name: own(name) for name in backends}}
     print('training step of one mixer, batch 2, 784 tokens, 192 channels, 3 paths')
-    seconds = interleave(steps, args.repeats)
-    table(seconds, 'transformers + mambapy')
+    sides = ['released', *(side for side in args.sides if side != 'published')]
+    seconds, memory = interleave(sides, args.repeats)
+    table(seconds, 'released', memory)
     if args.json:
-        write_json(args.json, dict(seconds=seconds))
+        write_json(args.json, dict(seconds=seconds, memory_mb=memory))
+
+
+def mixer_step(side: str):
+    """Forward and backward of one block's mixer and gate on three paths."""
+    x = torch.randn(2, 784, 192, requires_grad=True)
+    if side == 'released':
+        from _released import ThreePaths
+
+        model, arguments = ThreePaths(192), (torch.nn.Identity(),)
+    else:
+        gate = torch.nn.Sequential(torch.nn.Linear(576, 3, bias=False), torch.nn.Softmax(-1))
+        model = MultiPathMamba(192)
+        arguments = (make_orders(['forward', 'reverse', 'shuffle'], 1, 784), gate)
+
+    def step() -> None:
+        with use_backend('auto' if side == 'released' else side):
+            model(x, *arguments).square().mean().backward()
+
+    return step
 
 
 def draw(record: dict[str, dict], out: Path) -> None:
