@@ -12,7 +12,10 @@ from .version import __version__
 # public class -> the module that defines and registers it
 _LAZY = {
     'RSMamba': 'rsmamba_mm.models',
+    'AID': 'rsmamba_mm.datasets',
+    'RESISC45': 'rsmamba_mm.datasets',
     'SyntheticScenes': 'rsmamba_mm.datasets',
+    'UCMerced': 'rsmamba_mm.datasets',
 }
 
 __all__ = ['__version__', *_LAZY]

@@ -120,7 +120,11 @@ def load_config(args: Namespace) -> Config:
     cfg = Config.fromfile(_existing(args.config, 'config'))
     cfg.launcher = args.launcher
     if args.cfg_options is not None:
+        root = cfg.get('data_root')
         cfg.merge_from_dict(args.cfg_options)
+        if 'data_root' in args.cfg_options and root is not None:
+            # the data sets hold copies of the value that the config file had
+            _replace_root(cfg._cfg_dict, root, cfg.data_root)
     if args.work_dir is not None:
         cfg.work_dir = args.work_dir
     elif cfg.get('work_dir') is None:
@@ -148,6 +152,16 @@ def add_test_time_augmentation(cfg: Config) -> None:
         cfg.tta_pipeline = [*steps, dict(type='TestTimeAug', transforms=[flips, [pack]])]
     cfg.model = dict(**cfg.tta_model, module=cfg.model)
     cfg.test_dataloader.dataset.pipeline = cfg.tta_pipeline
+
+
+def _replace_root(node: dict | list, old: str, new: str) -> None:
+    """Replace a folder by another one wherever a config names it or something in it."""
+    items = node.items() if isinstance(node, dict) else enumerate(node)
+    for key, value in list(items):
+        if isinstance(value, dict | list):
+            _replace_root(value, old, new)
+        elif isinstance(value, str) and (value == old or value.startswith(f'{old}/')):
+            node[key] = new + value[len(old) :]
 
 
 def _add_common_arguments(parser: ArgumentParser) -> None:

@@ -10,6 +10,11 @@ import numpy as np
 IMAGE_SUFFIXES = ('.jpg', '.jpeg', '.png', '.tif', '.tiff', '.bmp')
 
 
+def find_images(folder: str | Path) -> list[Path]:
+    """The images in a folder itself, sorted."""
+    return sorted(path for path in Path(folder).iterdir() if path.suffix.lower() in IMAGE_SUFFIXES)
+
+
 def find_scenes(folder: str | Path) -> tuple[list[str], list[str], list[int]]:
     """List the images of a folder that has one subfolder for each class.
 
@@ -29,11 +34,7 @@ def find_scenes(folder: str | Path) -> tuple[list[str], list[str], list[int]]:
         raise FileNotFoundError(f'data folder not found: {folder.resolve()}; {expected}')
     found = {}
     for subfolder in sorted(path for path in folder.iterdir() if path.is_dir()):
-        images = sorted(
-            path.relative_to(folder).as_posix()
-            for path in subfolder.iterdir()
-            if path.suffix.lower() in IMAGE_SUFFIXES
-        )
+        images = [path.relative_to(folder).as_posix() for path in find_images(subfolder)]
         if images:
             found[subfolder.name] = images
     if len(found) < 2:

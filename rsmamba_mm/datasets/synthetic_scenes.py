@@ -6,10 +6,10 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import NamedTuple
 
 import numpy as np
-from mmengine.dataset import BaseDataset
 from mmengine.registry import DATASETS
 
 from ._scene_painter import MASK_CLASSES, SCENE_TYPES, paint_scene
+from .classification import ClassificationDataset
 
 SCENE_CLASSES: tuple[str, ...] = tuple(SCENE_TYPES)
 """Scene classes in the order of their labels."""
@@ -84,7 +84,7 @@ def render_scene(
 
 
 @DATASETS.register_module()
-class SyntheticScenes(BaseDataset):
+class SyntheticScenes(ClassificationDataset):
     """Seeded data set of synthetic aerial scenes.
 
     It serves both classification (:mod:`mmpretrain`) and semantic segmentation (:mod:`mmseg`).
@@ -196,26 +196,6 @@ class SyntheticScenes(BaseDataset):
         if index not in self._cache:
             self._cache[index] = render_scene(label, self.img_size, self.seed, index)
         return self._cache[index]
-
-    # The tools of mmpretrain ask its data sets for the following.
-
-    @property
-    def CLASSES(self) -> tuple[str, ...]:
-        """Class names of the task."""
-        return self._metainfo['classes']
-
-    @property
-    def class_to_idx(self) -> dict[str, int]:
-        """Index of each class name of the task."""
-        return {name: index for index, name in enumerate(self.CLASSES)}
-
-    def get_gt_labels(self) -> np.ndarray:
-        """Scene labels (N,) of all images, int64."""
-        return np.array([self.get_data_info(i)['gt_label'] for i in range(len(self))])
-
-    def get_cat_ids(self, idx: int) -> list[int]:
-        """Scene label of image ``idx``, as a list of one."""
-        return [self.get_data_info(idx)['gt_label']]
 
 
 def mean_colour_accuracy(

@@ -1,6 +1,8 @@
-# the paper's recipe; no weight decay on the state matrix, the skip, norms, biases and positions
+# The paper's recipe. Its rate, 5e-4, is for 1024 images a step; the one here is for 16, which a single GPU
+# takes (--auto-scale-lr adapts it to others). No weight decay on the state matrix, the skip, norms, biases
+# and positions.
 optim_wrapper = dict(
-    optimizer=dict(type='AdamW', lr=5e-4, weight_decay=0.05),
+    optimizer=dict(type='AdamW', lr=1e-4, weight_decay=0.05),
     paramwise_cfg=dict(
         norm_decay_mult=0.0,
         bias_decay_mult=0.0,
@@ -28,3 +30,5 @@ param_scheduler = [
 train_cfg = dict(by_epoch=True, max_epochs=500, val_interval=20)
 val_cfg = dict()
 test_cfg = dict()
+
+auto_scale_lr = dict(base_batch_size=16)

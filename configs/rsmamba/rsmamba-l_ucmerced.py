@@ -1,0 +1,11 @@
+_base_ = [
+    '../_base_/models/rsmamba_mix.py',
+    '../_base_/datasets/ucmerced_224px.py',
+    '../_base_/schedules/rsmamba_adamw.py',
+    '../_base_/default_runtime.py',
+]
+
+model = dict(
+    backbone=dict(arch='large'),
+    head=dict(num_classes=21, in_channels=256),
+)
