@@ -87,18 +87,23 @@ def draw(length, channels, states, dtype, options, seed):
 
 def run(backend, inputs, settings, dtype, device) -> list[torch.Tensor]:
     """Output, last state and gradients."""
-    inputs = {name: x.to(device, dtype or x.dtype).requires_grad_() for name, x in inputs.items()}
+    inputs = {
+        name: x.to(device, dtype or x.dtype, copy=True).requires_grad_() for name, x in inputs.items()
+    }
     orders = settings['orders']
     orders = None if orders is None else orders.to(device)
     with use_backend(backend):
         y, last = multi_order_scan(**inputs, **{**settings, 'orders': orders}, return_last_state=True)
-    (y.double().square().sum() + last.double().sum()).backward()
+    # bounded weights, so that no gradient leaves the range of half precision
+    weights = torch.arange(y.numel(), dtype=torch.float64, device=device).cos().view(y.shape)
+    ((y.double() * weights).sum() + last.double().mean()).backward()
     return [x.detach().double().cpu() for x in (y, last, *(x.grad for x in inputs.values()))]
 
 
 def largest_error(ours: list[torch.Tensor], exact: list[torch.Tensor]) -> float:
     pairs = zip(ours, exact, strict=True)
-    return max(((x - e).abs().max() / e.abs().max().clamp(min=1e-6)).item() for x, e in pairs)
+    errors = [((x - e).abs().max() / e.abs().max().clamp(min=1e-6)).item() for x, e in pairs]
+    return max(error if error == error else float('inf') for error in errors)  # a NaN is no small error
 
 
 if __name__ == '__main__':
