@@ -260,6 +260,37 @@ def test_selective_scan_keeps_mamba_ssm_contract(backend, groups, has_D, has_z, 
         torch.testing.assert_close(ours, published, rtol=1e-9, atol=1e-11)
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize('backend', FAST_BACKENDS)
+@pytest.mark.parametrize(
+    ('dtype', 'rtol', 'atol'),
+    [(torch.float32, 6e-4, 2e-3), (torch.bfloat16, 3e-2, 5e-2), (torch.float16, 3e-3, 5e-3)],
+    ids=['float32', 'bfloat16', 'float16'],
+)
+@pytest.mark.parametrize('length', [128, 256, 512, 1024, 2048, 4096])
+@pytest.mark.parametrize('groups', [1, 2])
+def test_selective_scan_on_mamba_ssm_grid(backend, dtype, rtol, atol, length, groups):
+    """The sizes, precisions and tolerances of mamba_ssm's test of its kernel, all options on."""
+    torch.manual_seed(0)
+    batch, channels, states = 2, 4, 8
+    tensors = dict(
+        u=torch.randn(batch, channels, length, dtype=dtype),
+        delta=(0.5 * torch.rand(batch, channels, length)).to(dtype),
+        A=-0.5 * torch.rand(channels, states),
+        B=torch.randn(batch, groups, states, length, dtype=dtype),
+        C=torch.randn(batch, groups, states, length, dtype=dtype),
+        D=torch.randn(channels),
+        z=torch.randn(batch, channels, length, dtype=dtype),
+        delta_bias=0.5 * torch.rand(channels),
+    )
+    with use_backend(backend), torch.no_grad():
+        y, last = selective_scan(**tensors, delta_softplus=True, return_last_state=True)
+        exact = {name: x.double() for name, x in tensors.items()}
+        expected, state = published_formula(**exact, delta_softplus=True)
+    torch.testing.assert_close(y.double(), expected, rtol=rtol, atol=atol)
+    torch.testing.assert_close(last.double(), state, rtol=rtol, atol=atol)
+
+
 def test_selective_scan_half_precision_gate():
     torch.manual_seed(0)
     u, delta, z = (torch.randn(2, 4, 9, dtype=torch.bfloat16) for _ in range(3))
