@@ -181,7 +181,7 @@ class _Call:
         return (x, row) if regular else (x.contiguous(), x.shape[-1])
 
     def call(self, name: str, inputs: list[Tensor | None], outputs: list[Tensor | None]) -> None:
-        if any(x is not None and x.numel() == 0 for x in outputs[:1]):
+        if outputs[0].numel() == 0:
             for x in outputs:
                 if x is not None:
                     x.zero_()
