@@ -8,7 +8,14 @@ import torch
 from mmengine.model import BaseModule
 from torch import Tensor, nn
 
-from ..ops import compute_dtype, merge_paths, multi_order_conv1d, multi_order_scan, pool_paths
+from ..ops import compute_dtype, mamba_inner, merge_paths, pool_paths
+
+
+def initial_step_bias(like: Tensor, dt_min: float, dt_max: float, floor: float) -> Tensor:
+    """Biases, shaped as ``like``, under which softplus gives steps log-uniform in [dt_min, dt_max] and not
+    below ``floor`` (Mamba, arXiv:2312.00752, Sec. 3.6)."""
+    step = torch.empty_like(like).uniform_(math.log(dt_min), math.log(dt_max)).exp_().clamp_(min=floor)
+    return step + torch.log(-torch.expm1(-step))  # inverse of softplus
 
 
 class MultiPathMamba(BaseModule):
@@ -88,10 +95,7 @@ class MultiPathMamba(BaseModule):
         self.A_log.copy_(states.log().expand_as(self.A_log))
         nn.init.ones_(self.D)
         nn.init.uniform_(self.dt_proj.weight, -(self.dt_rank**-0.5), self.dt_rank**-0.5)
-        low, high, floor = self.dt_range
-        step = torch.empty_like(self.dt_proj.bias).uniform_(math.log(low), math.log(high)).exp_()
-        step.clamp_(min=floor)
-        self.dt_proj.bias.copy_(step + torch.log(-torch.expm1(-step)))  # inverse of softplus
+        self.dt_proj.bias.copy_(initial_step_bias(self.dt_proj.bias, *self.dt_range))
 
     def scan_paths(self, u: Tensor, orders: Tensor) -> Tensor:
         """Convolution, input-dependent parameters and scan of each path.
@@ -103,19 +107,16 @@ class MultiPathMamba(BaseModule):
         Returns:
             Tensor: ``(B, K, L, E)`` in token order.
         """
-        u = multi_order_conv1d(u, self.conv1d.weight.squeeze(1), self.conv1d.bias, orders)
-        dt, B, C = self.x_proj(u).split([self.dt_rank, self.d_state, self.d_state], dim=-1)
-        return multi_order_scan(
+        return mamba_inner(
             u,
-            dt,
+            self.conv1d.weight.squeeze(1),
+            self.conv1d.bias,
+            self.x_proj.weight,
+            self.dt_proj.weight,
+            self.dt_proj.bias,
             -torch.exp(self.A_log.to(compute_dtype(self.A_log))),
-            B,
-            C,
             self.D,
-            orders=orders,
-            delta_bias=self.dt_proj.bias,
-            delta_weight=self.dt_proj.weight,
-            delta_softplus=True,
+            orders,
         )
 
     def forward(self, x: Tensor, orders: Tensor, gate: nn.Module | None = None) -> Tensor:

@@ -5,6 +5,7 @@ from .backends.reference import compute_dtype
 from .conv import multi_order_conv1d
 from .flops import scan_flops
 from .gate import merge_paths, pool_paths
+from .inner import mamba_inner
 from .orders import SCAN_ORDERS, get_order, invert_orders, make_orders, register_order
 from .scan import multi_order_scan, selective_scan
 
@@ -16,6 +17,7 @@ __all__ = [
     'get_order',
     'invert_orders',
     'make_orders',
+    'mamba_inner',
     'merge_paths',
     'multi_order_conv1d',
     'multi_order_scan',

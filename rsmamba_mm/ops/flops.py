@@ -29,6 +29,16 @@ def scan_flops_of_shapes(u, delta, A, B, C, D=None, *args, **kwargs) -> int:
     return scan_flops(batch * paths, length, *A[-2:], skip=D is not None)
 
 
+def step_flops_of_shapes(
+    u, delta, A, B, C, D=None, delta_bias=None, delta_weight=None, *args, **kwargs
+) -> int:
+    """Multiply-adds of the projection of the low-rank steps, two operations each."""
+    if delta_weight is None:
+        return 0
+    batch, paths, length = delta[:3]
+    return 2 * batch * paths * length * delta_weight[-2] * delta_weight[-1]
+
+
 def conv_flops_of_shapes(x, weight, bias, orders, *args, **kwargs) -> int:
     """Multiply-adds of the causal convolution, two operations each."""
     batch, length, channels = x
@@ -37,12 +47,12 @@ def conv_flops_of_shapes(x, weight, bias, orders, *args, **kwargs) -> int:
 
 @register_flop_formula(scan._scan._opoverload.overloadpacket)
 def _scan_forward(*shapes, out_shape=None, **kwargs) -> int:
-    return scan_flops_of_shapes(*shapes)
+    return scan_flops_of_shapes(*shapes) + step_flops_of_shapes(*shapes)
 
 
 @register_flop_formula(scan._scan_backward._opoverload.overloadpacket)
 def _scan_backward(grad_y, grad_last, *shapes, out_shape=None, **kwargs) -> int:
-    return 2 * scan_flops_of_shapes(*shapes)
+    return 2 * (scan_flops_of_shapes(*shapes) + step_flops_of_shapes(*shapes))
 
 
 @register_flop_formula(conv._conv1d._opoverload.overloadpacket)

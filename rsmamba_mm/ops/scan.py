@@ -42,8 +42,8 @@ def multi_order_scan(
         orders (Tensor, optional): ``(K, L)`` int64, each row a permutation of the tokens; None
             reads the tokens as they stand. Defaults to None.
         delta_bias (Tensor, optional): ``(E,)`` or ``(K, E)``, added to delta. Defaults to None.
-        delta_weight (Tensor, optional): ``(E, R)``, projects delta from its low rank first, so that
-            the steps of all channels need not be in memory. Defaults to None.
+        delta_weight (Tensor, optional): ``(E, R)`` or ``(K, E, R)``, projects delta from its low rank
+            first, so that the steps of all channels need not be in memory. Defaults to None.
         delta_softplus (bool): Whether softplus follows. Defaults to False.
         return_last_state (bool): Whether to return the last state too. Defaults to False.
 
@@ -150,7 +150,7 @@ def _check_scan(u, delta, A, B, C, D, orders, delta_bias, delta_weight) -> None:
     channels, states = A.shape[-2:]
     expected = {
         'delta': (delta, [(batch, paths, length, channels if delta_weight is None else steps)]),
-        'delta_weight': (delta_weight, [(channels, steps)]),
+        'delta_weight': (delta_weight, [(channels, steps), (paths, channels, steps)]),
         'u': (u, [(batch, paths, length, channels), (batch, 1, length, channels)]),
         'A': (A, [(channels, states), (paths, channels, states)]),
         'B': (B, [(batch, paths, length, states)]),
@@ -225,8 +225,11 @@ def _scan_backward(
     grad_u, grad_delta, *others = grads
     grad_weight = None
     if delta_weight is not None:
-        steps = grad_delta.flatten(0, 2)
-        grad_weight = (steps.mT @ delta.flatten(0, 2).to(steps.dtype)).to(delta_weight.dtype)
+        if delta_weight.dim() == 2:
+            steps, ranks = grad_delta.flatten(0, 2), delta.flatten(0, 2)
+        else:
+            steps, ranks = (x.transpose(0, 1).flatten(1, 2) for x in (grad_delta, delta))
+        grad_weight = (steps.mT @ ranks.to(steps.dtype)).to(delta_weight.dtype)
         grad_delta = grad_delta @ delta_weight.to(grad_delta.dtype)
     grads = (grad_u, grad_delta.to(delta.dtype), *others, grad_weight)
     # an operator returns tensors: an empty one stands for the gradient of an absent input

@@ -3,6 +3,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from mmengine.registry import init_default_scope
 from mmengine.runner import load_checkpoint
 from mmengine.runner.checkpoint import save_checkpoint
 
@@ -314,6 +315,7 @@ def released(tmp_path):
 
 def classifier(**backbone):
     mmpretrain = pytest.importorskip('mmpretrain.models')
+    init_default_scope('mmpretrain')  # other tests build mmseg's models
     return mmpretrain.ImageClassifier(
         backbone=dict(type='RSMamba', **{**dict(arch=TINY, img_size=64), **backbone}),
         head=dict(type='LinearClsHead', num_classes=21, in_channels=32),
@@ -397,6 +399,9 @@ def test_mmengine_counts_the_scan():
     scans = 3 * 3 * 64 * 64 * (9 * 16 + 1)  # blocks, paths, tokens, channels
     assert counts['scan'] == scans
     assert counts['conv1d'] == 3 * 3 * 64 * 64 * 4
+    in_and_out, x_and_dt = 3 * 64 * 32 * (128 + 64), 9 * 64 * 64 * (2 + 32 + 2)
+    pooled_and_gate = 3 * (3 * 64 * 32 + 3 * 96)
+    assert counts['linear'] == in_and_out + x_and_dt + pooled_and_gate
 
 
 @pytest.mark.slow

@@ -111,12 +111,14 @@ def test_backend_options(backend, has_D, has_bias, softplus, has_orders, one_u):
 
 @pytest.mark.parametrize('backend', FAST_BACKENDS)
 @pytest.mark.parametrize('dtype', [torch.float64, torch.float32], ids=str)
-def test_low_rank_steps(backend, dtype):
+@pytest.mark.parametrize('shared', [True, False])
+def test_low_rank_steps(backend, dtype, shared):
     """A slice of a wider projection, as a mixer gives it, projected inside the scan."""
     inputs = scan_inputs(2, 3, 19, 20, 4, dtype)
     wide = torch.randn(2, 3, 19, 9, dtype=dtype)
     inputs['delta'] = wide[..., :5].requires_grad_()
-    inputs['delta_weight'] = torch.randn(20, 5, dtype=dtype, requires_grad=True)
+    shape = (20, 5) if shared else (3, 20, 5)
+    inputs['delta_weight'] = torch.randn(shape, dtype=dtype, requires_grad=True)
     assert not inputs['delta'].is_contiguous()
     orders = make_orders(['forward', 'reverse', 'shuffle'], 1, 19)
     options = dict(orders=orders, delta_softplus=True)

@@ -31,8 +31,8 @@ def probe() -> str | None:
 
 
 def chunk_length(length: int) -> int:
-    """Steps between two kept states: a chunk's work space should stay in the processor's cache."""
-    return max(1, min(32, math.isqrt(length)))
+    """Steps between two kept states: few states in memory, and a chunk's work space still in cache."""
+    return max(1, min(64, 2 * math.isqrt(length), length))
 
 
 def scan_forward(
@@ -234,7 +234,8 @@ class _Scan(_Call):
             chunk,
             int(delta_softplus),
             delta_row,
-            0 if delta_weight is None else delta_weight.shape[1],
+            0 if delta_weight is None else delta_weight.shape[-1],
+            0 if delta_weight is None or delta_weight.dim() == 2 else delta_weight[0].numel(),
         ]
 
 
@@ -265,9 +266,11 @@ class _Gate(_Call):
 
 
 def _groups(sequences: int, channels: int) -> int:
-    """Into how many tasks to split the channels of a sequence: enough in all for an even load."""
-    wanted = -(-4 * torch.get_num_threads() // max(1, sequences))
-    return max(1, min(wanted, channels // 64))
+    """Into how many tasks to split the channels of a sequence: enough in all, and as many per thread."""
+    threads, most = torch.get_num_threads(), max(1, channels // 64)
+    enough = min(most, -(-4 * threads // max(1, sequences)))
+    even = (groups for groups in range(enough, most + 1) if sequences * groups % threads == 0)
+    return next(even, enough)
 
 
 def _pointers(tensors: list[Tensor | None]):

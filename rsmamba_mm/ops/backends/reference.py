@@ -31,7 +31,7 @@ def scan(
     u_, delta_, B_, C_ = (take(x, orders).to(dtype) for x in (u, delta, B, C))
     A = A.to(dtype)
     if delta_weight is not None:
-        delta_ = F.linear(delta_, delta_weight.to(dtype))
+        delta_ = delta_ @ delta_weight.to(dtype).mT
     if delta_bias is not None:
         delta_ = delta_ + delta_bias.to(dtype).unsqueeze(-2)
     if delta_softplus:

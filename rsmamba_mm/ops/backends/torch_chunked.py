@@ -58,7 +58,8 @@ class _ChunkReader:
     def raw_delta(self, start: int) -> Tensor:
         chunk = self.read(self.delta, start)
         if self.weight is not None:
-            chunk = F.linear(chunk, self.weight)
+            pattern = 'tbkr,er->tbke' if self.weight.dim() == 2 else 'tbkr,ker->tbke'
+            chunk = torch.einsum(pattern, chunk, self.weight)
         return chunk if self.bias is None else chunk + self.bias.squeeze(-2)
 
     def positive(self, raw_delta: Tensor) -> Tensor:

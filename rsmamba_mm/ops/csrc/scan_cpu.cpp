@@ -32,8 +32,8 @@ struct Scan {
   int64_t delta_row, B_row, C_row;            // elements between two tokens
   int64_t chunk;                              // steps between two kept states
   bool use_softplus;
-  const T* dt_weight;  // (rank, E): delta is given as (B, K, L, rank) and projected here; or null
-  int64_t rank;
+  const T* dt_weight;  // (K or 1, rank, E): delta is given as (B, K, L, rank) and projected here; or null
+  int64_t rank, dt_weight_path;
 
   int64_t blocks() const { return (shape.channels + kLanes<T> - 1) / kLanes<T>; }
   int64_t chunks() const { return (shape.length + chunk - 1) / chunk; }
@@ -105,7 +105,16 @@ struct Rows {
     }
     return r < rank ? even + odd + row[r] * dt_weight[r] : even + odd;
   }
-  Vec<T> positive(Vec<T> raw) const { return use_softplus ? softplus<T>(raw) : raw; }
+
+  // The step sizes of `steps` steps, and their slope over the raw ones. A loop of its own: no step waits
+  // for another, and the chains of a softplus overlap.
+  void step_sizes(int64_t start, int64_t steps, Vec<T>* delta, Vec<T>* slope = nullptr) const {
+    for (int64_t t = 0; t < steps; ++t) {
+      const Vec<T> raw = raw_delta(token(start + t));
+      delta[t] = use_softplus ? softplus<T>(raw) : raw;
+      if (slope) slope[t] = use_softplus ? sigmoid<T>(raw) : Vec<T>{} + T(1);
+    }
+  }
 };
 
 template <class T>
@@ -115,7 +124,7 @@ std::vector<Vec<T>> load_dt_weight(const Scan<T>& s, const Task& task) {
   for (int64_t block = task.first_block; block < task.last_block; ++block) {
     const int64_t channel = block * kLanes<T>;
     for (int64_t r = 0; r < s.rank; ++r)
-      weights.push_back(load(s.dt_weight + r * s.shape.channels + channel,
+      weights.push_back(load(s.dt_weight + task.k * s.dt_weight_path + r * s.shape.channels + channel,
                              lanes_at<T>(channel, s.shape.channels)));
   }
   return weights;
@@ -142,7 +151,7 @@ void forward_task(const Scan<T>& s, const Task& task, T* y, T* last, T* kept) {
   const int64_t blocks = task.last_block - task.first_block;
   // std::vector of an over-aligned type is aligned since C++17
   const std::vector<Vec<T>> weights = load_dt_weight(s, task);
-  std::vector<Vec<T>> A(blocks * states), state(blocks * states, Vec<T>{});
+  std::vector<Vec<T>> A(blocks * states), state(blocks * states, Vec<T>{}), deltas(s.chunk);
   for (int64_t block = 0; block < blocks; ++block)
     load_A<T, kStates>(s, task, Rows<T>(s, task, task.first_block + block, weights), &A[block * states]);
 
@@ -158,9 +167,10 @@ void forward_task(const Scan<T>& s, const Task& task, T* y, T* last, T* kept) {
         for (int n = 0; n < states; ++n) store(p + n * channels, h[n], rows.lanes);
       }
       T* out = y + sequence * length * channels + rows.channel;
+      rows.step_sizes(start, stop - start, deltas.data());
       for (int64_t t = start; t < stop; ++t) {
         const int64_t i = rows.token(t);
-        const Vec<T> delta = rows.positive(rows.raw_delta(i));
+        const Vec<T> delta = deltas[t - start];
         const Vec<T> u = load(rows.u + i * channels, rows.lanes);
         const Vec<T> drive = delta * u;
         const T *B = rows.B + i * rows.B_row, *C = rows.C + i * rows.C_row;
@@ -191,112 +201,133 @@ struct Gradients {
 };
 
 // Backward of a task, chunk by chunk from the end: run the chunk again from its kept state, then the
-// adjoint through it in reverse. The sums over channels that dB and dC need are held as vectors, and
-// added up across their lanes once a chunk.
+// adjoint through it in reverse. A few states at a time, for all channels of the task: what a chunk's steps
+// leave behind for them stays in the first cache. The sums over channels that dB and dC need are held as
+// vectors, and added up across their lanes once a chunk.
 template <class T, int kStates>
 void backward_task(const Scan<T>& s, const Task& task, const Gradients<T>& grad) {
+  constexpr int kTile = kStates && kStates < 4 ? kStates : 4;
   const int states = kStates ? kStates : int(s.shape.states);
-  constexpr int kArray = kStates ? kStates : kMaxStates;
-  const int64_t length = s.shape.length, channels = s.shape.channels;
+  const int64_t length = s.shape.length, channels = s.shape.channels, chunk = s.chunk;
   const int64_t sequence = task.b * s.shape.paths + task.k;
   const int64_t sequences = s.shape.batch * s.shape.paths;
   const int64_t state_size = sequences * states * channels;
   const int64_t blocks = task.last_block - task.first_block;
-  const int64_t span = s.chunk * states;
   const std::vector<Vec<T>> weights = load_dt_weight(s, task);
-  std::vector<Vec<T>> decay(span), after(span + states), dB(span), dC(span);
-  std::vector<Vec<T>> adjoint(blocks * states), dA(blocks * states, Vec<T>{});
+  std::vector<Rows<T>> rows;
+  std::vector<Vec<T>> A(blocks * states), adjoint(blocks * states), dA(blocks * states, Vec<T>{});
   std::vector<Vec<T>> dD(blocks, Vec<T>{}), dbias(blocks, Vec<T>{});
+  // of each block and step
+  std::vector<Vec<T>> deltas(blocks * chunk), slopes(deltas), us(deltas), dys(deltas);
+  std::vector<Vec<T>> to_B(deltas), to_A(deltas);
+  // of each step and state of the tile
+  std::vector<Vec<T>> decay(chunk * kTile), after((chunk + 1) * kTile), dB(chunk * kTile), dC(dB);
 
   for (int64_t block = 0; block < blocks; ++block) {
-    const Rows<T> rows(s, task, task.first_block + block, weights);
+    rows.emplace_back(s, task, task.first_block + block, weights);
+    load_A<T, kStates>(s, task, rows[block], &A[block * states]);
     for (int n = 0; n < states; ++n) {
-      const T* p = grad.last + (sequence * states + n) * channels + rows.channel;
-      adjoint[block * states + n] = grad.last ? load(p, rows.lanes) : Vec<T>{};
+      const T* p = grad.last + (sequence * states + n) * channels + rows[block].channel;
+      adjoint[block * states + n] = grad.last ? load(p, rows[block].lanes) : Vec<T>{};
     }
   }
   for (int64_t c = s.chunks() - 1; c >= 0; --c) {
-    const int64_t start = c * s.chunk, steps = std::min(s.chunk, length - start);
-    std::fill(dB.begin(), dB.end(), Vec<T>{});
-    std::fill(dC.begin(), dC.end(), Vec<T>{});
-    for (int64_t block = 0; block < blocks; ++block) {
-      const Rows<T> rows(s, task, task.first_block + block, weights);
-      Vec<T> A[kArray];
-      load_A<T, kStates>(s, task, rows, A);
-
-      const T* kept = grad.kept + c * state_size + sequence * states * channels + rows.channel;
-      for (int n = 0; n < states; ++n) after[n] = load(kept + n * channels, rows.lanes);
-      for (int64_t t = 0; t < steps; ++t) {
-        const int64_t i = rows.token(start + t);
-        const Vec<T> delta = rows.positive(rows.raw_delta(i));
-        const Vec<T> drive = delta * load(rows.u + i * channels, rows.lanes);
-        const T* B = rows.B + i * rows.B_row;
-        const Vec<T>* before = &after[t * states];
-        Vec<T>*a = &decay[t * states], *h = &after[(t + 1) * states];
-#pragma GCC unroll 16
-        for (int n = 0; n < states; ++n) {
-          a[n] = exp2(delta * A[n]);
-          h[n] = a[n] * before[n] + drive * B[n];
-        }
-      }
-
-      Vec<T> g[kArray], dA_block[kArray];
-      for (int n = 0; n < states; ++n) {
-        g[n] = adjoint[block * states + n];
-        dA_block[n] = dA[block * states + n];
-      }
-      for (int64_t t = steps - 1; t >= 0; --t) {
-        const int64_t i = rows.token(start + t);
-        const int64_t at = (sequence * length + i) * channels + rows.channel;
-        const Vec<T> raw = rows.raw_delta(i), delta = rows.positive(raw);
-        const Vec<T> u = load(rows.u + i * channels, rows.lanes), drive = delta * u;
-        const Vec<T> dy = load(grad.y + at, rows.lanes);
-        const T *B = rows.B + i * rows.B_row, *C = rows.C + i * rows.C_row;
-        const Vec<T>*a = &decay[t * states], *before = &after[t * states];
-        const Vec<T>* h = before + states;
-        Vec<T>*dB_t = &dB[t * states], *dC_t = &dC[t * states];
-        Vec<T> through_B{}, through_A{};
-#pragma GCC unroll 16
-        for (int n = 0; n < states; ++n) {
-          g[n] += dy * C[n];
-          dC_t[n] += dy * h[n];
-          dB_t[n] += g[n] * drive;
-          through_B += g[n] * B[n];
-          g[n] *= a[n];
-          const Vec<T> q = g[n] * before[n];
-          through_A += q * A[n];
-          dA_block[n] += q * delta;
-        }
-        // A carries log2(e)
-        Vec<T> ddelta = through_B * u + through_A * T(0.6931471805599453);
-        if (s.use_softplus) ddelta *= sigmoid<T>(raw);
-        store(grad.delta + at, ddelta, rows.lanes);
-        store(grad.u + at, through_B * delta + rows.skip * dy, rows.lanes);
-        dD[block] += dy * u;
-        dbias[block] += ddelta;
-      }
-      for (int n = 0; n < states; ++n) {
-        adjoint[block * states + n] = g[n];
-        dA[block * states + n] = dA_block[n];
+    const int64_t start = c * chunk, steps = std::min(chunk, length - start);
+    for (int64_t t = 0; t < steps; ++t) {
+      const int64_t i = rows[0].token(start + t);
+      for (int64_t block = 0; block < blocks; ++block) {
+        const Rows<T>& r = rows[block];
+        const int64_t at = block * chunk + t;
+        r.step_sizes(start + t, 1, &deltas[at], &slopes[at]);
+        us[at] = load(r.u + i * channels, r.lanes);
+        dys[at] = load(grad.y + (sequence * length + i) * channels + r.channel, r.lanes);
       }
     }
+    std::fill(to_B.begin(), to_B.end(), Vec<T>{});
+    std::fill(to_A.begin(), to_A.end(), Vec<T>{});
+
+    for (int first = 0; first < states; first += kTile) {
+      const int tile = kStates ? kTile : std::min(kTile, states - first);
+      std::fill(dB.begin(), dB.end(), Vec<T>{});
+      std::fill(dC.begin(), dC.end(), Vec<T>{});
+      for (int64_t block = 0; block < blocks; ++block) {
+        const Rows<T>& r = rows[block];
+        const int64_t of_tile = block * states + first;
+        Vec<T> a[kTile], h[kTile], g[kTile], grad_a[kTile];
+        const T* kept = grad.kept + c * state_size + (sequence * states + first) * channels + r.channel;
+        for (int n = 0; n < tile; ++n) {
+          after[n] = h[n] = load(kept + n * channels, r.lanes);
+          a[n] = A[of_tile + n];
+          g[n] = adjoint[of_tile + n];
+          grad_a[n] = dA[of_tile + n];
+        }
+        for (int64_t t = 0; t < steps; ++t) {
+          const T* B = r.B + r.token(start + t) * r.B_row + first;
+          const Vec<T> delta = deltas[block * chunk + t], drive = delta * us[block * chunk + t];
+#pragma GCC unroll 4
+          for (int n = 0; n < tile; ++n) {
+            const Vec<T> decayed = exp2(delta * a[n]);
+            h[n] = decayed * h[n] + drive * B[n];
+            decay[t * kTile + n] = decayed;
+            after[(t + 1) * kTile + n] = h[n];
+          }
+        }
+        for (int64_t t = steps - 1; t >= 0; --t) {
+          const int64_t i = r.token(start + t), at = block * chunk + t;
+          const Vec<T> delta = deltas[at], drive = delta * us[at], dy = dys[at];
+          const T *B = r.B + i * r.B_row + first, *C = r.C + i * r.C_row + first;
+          Vec<T> through_B = to_B[at], through_A = to_A[at];
+#pragma GCC unroll 4
+          for (int n = 0; n < tile; ++n) {
+            const Vec<T> before = after[t * kTile + n];
+            g[n] += dy * C[n];
+            dC[t * kTile + n] += dy * h[n];
+            dB[t * kTile + n] += g[n] * drive;
+            through_B += g[n] * B[n];
+            g[n] *= decay[t * kTile + n];
+            const Vec<T> q = g[n] * before;
+            through_A += q * a[n];
+            grad_a[n] += q * delta;
+            h[n] = before;
+          }
+          to_B[at] = through_B;
+          to_A[at] = through_A;
+        }
+        for (int n = 0; n < tile; ++n) {
+          adjoint[of_tile + n] = g[n];
+          dA[of_tile + n] = grad_a[n];
+        }
+      }
+      for (int64_t t = 0; t < steps; ++t) {
+        const int64_t i = rows[0].token(start + t);
+        const int64_t at = ((task.group * sequences + sequence) * length + i) * states + first;
+        for (int n = 0; n < tile; ++n) {
+          grad.B[at + n] = sum<T>(dB[t * kTile + n]);
+          grad.C[at + n] = sum<T>(dC[t * kTile + n]);
+        }
+      }
+    }
+
     for (int64_t t = 0; t < steps; ++t) {
-      const int64_t i = s.orders ? s.orders[task.k * length + start + t] : start + t;
-      const int64_t at = ((task.group * sequences + sequence) * length + i) * states;
-      for (int n = 0; n < states; ++n) {
-        grad.B[at + n] = sum<T>(dB[t * states + n]);
-        grad.C[at + n] = sum<T>(dC[t * states + n]);
+      const int64_t i = rows[0].token(start + t);
+      for (int64_t block = 0; block < blocks; ++block) {
+        const Rows<T>& r = rows[block];
+        const int64_t from = block * chunk + t, at = (sequence * length + i) * channels + r.channel;
+        // A carries log2(e)
+        const Vec<T> ddelta = (to_B[from] * us[from] + to_A[from] * T(0.6931471805599453)) * slopes[from];
+        store(grad.delta + at, ddelta, r.lanes);
+        store(grad.u + at, to_B[from] * deltas[from] + r.skip * dys[from], r.lanes);
+        dD[block] += dys[from] * us[from];
+        dbias[block] += ddelta;
       }
     }
   }
   for (int64_t block = 0; block < blocks; ++block) {
-    const Rows<T> rows(s, task, task.first_block + block, weights);
-    for (int n = 0; n < states; ++n) {
-      T* p = grad.A + (sequence * states + n) * channels + rows.channel;
-      store(p, dA[block * states + n], rows.lanes);
-    }
-    store(grad.D + sequence * channels + rows.channel, dD[block], rows.lanes);
-    store(grad.bias + sequence * channels + rows.channel, dbias[block], rows.lanes);
+    const Rows<T>& r = rows[block];
+    for (int n = 0; n < states; ++n)
+      store(grad.A + (sequence * states + n) * channels + r.channel, dA[block * states + n], r.lanes);
+    store(grad.D + sequence * channels + r.channel, dD[block], r.lanes);
+    store(grad.bias + sequence * channels + r.channel, dbias[block], r.lanes);
   }
 }
 
@@ -451,6 +482,7 @@ Scan<T> scan_of(const int64_t* sizes, const void* const* tensors) {
   s.use_softplus = sizes[12];
   s.delta_row = sizes[13];
   s.rank = sizes[14];
+  s.dt_weight_path = sizes[15];
   const T** into[] = {&s.u, &s.delta, &s.A, &s.B, &s.C, &s.D, &s.bias, &s.dt_weight};
   for (int i = 0; i < 8; ++i) *into[i] = static_cast<const T*>(tensors[i]);
   s.orders = static_cast<const int64_t*>(tensors[8]);

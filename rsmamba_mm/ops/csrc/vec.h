@@ -6,11 +6,11 @@
 #include <cstdint>
 #include <cstring>
 
-#if defined(__AVX512F__) || defined(__AVX2__)
+#if defined(__AVX512DQ__)
 #include <immintrin.h>
 #endif
 
-#if defined(__AVX512F__)
+#if defined(__AVX512DQ__)
 constexpr int kBytes = 64;
 #elif defined(__AVX__)
 constexpr int kBytes = 32;
@@ -59,53 +59,57 @@ static inline void store(T* p, Vec<T> x, int lanes) {
 
 template <class T>
 static inline T sum(Vec<T> x) {
-  T total = 0;
-  for (int i = 0; i < kLanes<T>; ++i) total += x[i];
-  return total;
+  T lanes[kLanes<T>];
+  std::memcpy(lanes, &x, sizeof(x));
+#pragma GCC unroll 8
+  for (int half = kLanes<T> / 2; half; half /= 2)
+    for (int i = 0; i < half; ++i) lanes[i] += lanes[i + half];
+  return lanes[0];
 }
 
-// The larger of two; a NaN in x stays. (A comparison and a choice would take two instructions.)
-static inline Vec<float> at_least(Vec<float> x, float low) {
-#if defined(__AVX512F__)
-  return (Vec<float>)_mm512_max_ps(_mm512_set1_ps(low), (__m512)x);
-#elif defined(__AVX2__)
-  return (Vec<float>)_mm256_max_ps(_mm256_set1_ps(low), (__m256)x);
+// 2^x by its whole part n = floor(x) and a polynomial p of the rest f: 2^x = p(f) 2^n
+struct Power {
+  Vec<float> x, f;
+};
+
+#if defined(__AVX512DQ__)
+
+// One instruction takes the rest, another the whole part, as far as float reaches: nothing to clamp.
+static inline Power split(Vec<float> x) {
+  return {x, (Vec<float>)_mm512_reduce_ps((__m512)x, _MM_FROUND_TO_NEG_INF | _MM_FROUND_NO_EXC)};
+}
+static inline Vec<float> scale(Vec<float> p, Power power) {
+  return (Vec<float>)_mm512_scalef_ps((__m512)p, (__m512)power.x);
+}
+
 #else
-  const Vec<float> limit = Vec<float>{} + low;
-  return x < limit ? limit : x;
-#endif
+
+// A NaN stays; what lies outside of float's normal range is put on its edge.
+static inline Power split(Vec<float> x) {
+  const Vec<float> low = Vec<float>{} - 126.0f, high = Vec<float>{} + 127.0f;
+  x = x < low ? low : x;
+  x = x > high ? high : x;
+  Vec<float> n = (x + 12582912.0f) - 12582912.0f;  // 1.5 * 2^23: to the nearest whole number
+  n = n > x ? n - 1.0f : n;
+  return {n, x - n};
+}
+static inline Vec<float> scale(Vec<float> p, Power power) {
+  return (Vec<float>)((VecInt)p + (__builtin_convertvector(power.x, VecInt) << 23));
 }
 
-// p 2^n for a whole number n
-static inline Vec<float> scale(Vec<float> p, Vec<float> n) {
-#if defined(__AVX512F__)
-  return (Vec<float>)_mm512_scalef_ps((__m512)p, (__m512)n);
-#else
-  const Vec<float> top = Vec<float>{} + 127.0f;
-  n = n > top ? top : n;
-  return (Vec<float>)((VecInt)p + (__builtin_convertvector(n, VecInt) << 23));
 #endif
-}
 
-static inline Vec<float> round(Vec<float> x) {
-#if defined(__AVX512F__)
-  return (Vec<float>)_mm512_roundscale_ps((__m512)x, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
-#else
-  return (x + 12582912.0f) - 12582912.0f;  // 1.5 * 2^23
-#endif
-}
-
-// 2^x to 1e-7. Cody-Waite with a polynomial of degree 5, minimax on [-1/2, 1/2] among those with p(0) = 1
+// 2^x to 1.6e-7. A polynomial of degree 5, minimax on [0, 1] among those with p(0) = 1 and p(1) = 2
 // exactly, so that a state that hardly decays stays right over long sequences.
 static inline Vec<float> exp2(Vec<float> x) {
-  x = at_least(x, -126.0f);
-  const Vec<float> n = round(x), f = x - n;
-  Vec<float> p = f * 1.3264727198e-3f + 9.6715126397e-3f;
-  p = p * f + 5.5507337433e-2f;
-  p = p * f + 2.4022242085e-1f;
-  p = p * f + 6.9314697760e-1f;
+  const Power power = split(x);
+  const Vec<float> f = power.f;
+  Vec<float> p = f * 1.8793186579e-3f + 8.9909950714e-3f;
+  p = p * f + 5.5818675984e-2f;
+  p = p * f + 2.4015927146e-1f;
+  p = p * f + 6.9315173883e-1f;
   p = p * f + 1.0f;
-  return scale(p, n);
+  return scale(p, power);
 }
 
 static inline Vec<double> exp2(Vec<double> x) {
@@ -118,18 +122,17 @@ static inline Vec<T> exp(Vec<T> x) {
   return exp2(x * T(1.4426950408889634));
 }
 
-// log(1 + e) for e >= 0, right for tiny e too
+// log(1 + e) for e in [0, 1] to 2e-7, relative: e times a polynomial of degree 8, minimax with p(0) = 1
 static inline Vec<float> log1p(Vec<float> e) {
-  const Vec<float> s = e + 1.0f;
-  const VecInt n = ((VecInt)s - 0x3f3504f3) >> 23;  // s = 2^n m, m in [sqrt(1/2), sqrt(2))
-  const Vec<float> f = (Vec<float>)((VecInt)s - (n << 23)) - 1.0f;
-  const Vec<float> q = f / (f + 2.0f), q2 = q * q;
-  Vec<float> series = q2 * (1.0f / 9) + (1.0f / 7);
-  series = series * q2 + (1.0f / 5);
-  series = series * q2 + (1.0f / 3);
-  series = series * q2 + 1.0f;
-  const Vec<float> rest = (e - (s - 1.0f)) / s;  // what 1 + e lost in rounding
-  return __builtin_convertvector(n, Vec<float>) * 0.6931471806f + (2.0f * q * series + rest);
+  Vec<float> p = e * 5.3648261646e-3f - 3.0065799926e-2f;
+  p = p * e + 7.9204548543e-2f;
+  p = p * e - 1.3753803495e-1f;
+  p = p * e + 1.9153655512e-1f;
+  p = p * e - 2.4857163822e-1f;
+  p = p * e + 3.3321322639e-1f;
+  p = p * e - 4.9999647965e-1f;
+  p = p * e + 1.0f;
+  return p * e;
 }
 
 static inline Vec<double> log1p(Vec<double> e) {
@@ -140,8 +143,9 @@ static inline Vec<double> log1p(Vec<double> e) {
 // as torch.nn.functional.softplus, linear above 20
 template <class T>
 static inline Vec<T> softplus(Vec<T> x) {
-  const Vec<T> limit = Vec<T>{} + T(20);
-  return x > limit ? x : log1p(exp<T>(x > limit ? limit : x));
+  const Vec<T> zero{}, limit = zero + T(20);
+  const Vec<T> smooth = (x > zero ? x : zero) + log1p(exp<T>(x > zero ? -x : x));
+  return x > limit ? x : smooth;
 }
 
 template <class T>
