@@ -35,15 +35,31 @@ def interleave(sides: list[str], repeats: int) -> tuple[dict[str, list[float]], 
     return seconds, memory
 
 
+def interleave_here(make_step: Callable[[str], Step], sides: list[str], repeats: int) -> dict:
+    """Seconds of each side's steps, taking turns in this one process.
+
+    A turn is two steps, the second of which is timed: the first finds caches and heap as another side left
+    them.
+    """
+    steps = {side: make_step(side) for side in sides}
+    seconds: dict[str, list[float]] = {side: [] for side in sides}
+    for _ in range(repeats):
+        for side, step in steps.items():
+            step()
+            seconds[side].append(_timed(step))
+    return seconds
+
+
+def _timed(step: Step) -> float:
+    start = time.perf_counter()
+    step()
+    return time.perf_counter() - start
+
+
 def serve(step: Step) -> None:
     """The other end of :func:`interleave`: a figure for each line that is read."""
     for turn, _ in enumerate(sys.stdin):
-        if turn == 0:
-            print('FIGURE', memory_growth(step), flush=True)
-            continue
-        start = time.perf_counter()
-        step()
-        print('FIGURE', time.perf_counter() - start, flush=True)
+        print('FIGURE', _timed(step) if turn else memory_growth(step), flush=True)
 
 
 def _start(side: str) -> subprocess.Popen:

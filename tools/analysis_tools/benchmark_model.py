@@ -5,6 +5,9 @@ Sides: ``released`` (needs ``requirements/benchmark.txt``), and this package on 
 For inference also the bound: the multiply-adds of the shared form at the rate that ``F.linear`` reaches
 here on (784, 192) → 768, plus its exponentials at the rate of ``torch.exp(out=)`` on 1e5 elements, both
 measured in the same turns. Memory is the growth of the resident size in the first step.
+
+Each side runs in a process of its own, as its user would run it. With ``--one-process`` all run in this one
+(no memory figures then): the native backend's setting of the allocator serves them all.
 """
 
 from __future__ import annotations
@@ -14,7 +17,7 @@ import statistics
 from pathlib import Path
 
 import torch
-from _measure import interleave, serve, table, write_json
+from _measure import interleave, interleave_here, serve, table, write_json
 
 from rsmamba_mm.models import RSMamba
 from rsmamba_mm.ops import use_backend
@@ -28,21 +31,31 @@ def main() -> None:
     parser.add_argument('--batch', type=int, help='default: 1 for inference, 2 for training')
     parser.add_argument('--repeats', type=int, default=3)
     parser.add_argument('--sides', nargs='+', default=['released', 'torch', 'cpu'])
+    parser.add_argument('--one-process', action='store_true', help='take turns in one process')
     parser.add_argument('--json', type=Path, help='write the figures there')
     parser.add_argument('--serve', metavar='SIDE', help=argparse.SUPPRESS)
     args = parser.parse_args()
     args.batch = args.batch or (1 if args.mode == 'inference' else 2)
     torch.manual_seed(0)
     if args.serve:
-        serve(RATES[args.serve]() if args.serve in RATES else make_step(args.serve, args))
+        serve(make_step(args.serve, args))
         return
-    print(f'{args.mode}, RSMamba-{args.arch}, {args.img_size} px, batch {args.batch}', flush=True)
+    where = 'in one process' if args.one_process else 'each side in its own process'
+    print(f'{args.mode}, RSMamba-{args.arch}, {args.img_size} px, batch {args.batch}, {where}', flush=True)
     with_bound = args.mode == 'inference'
-    seconds, memory = interleave([*args.sides, *(RATES if with_bound else [])], args.repeats)
+    sides, memory = [*args.sides, *(RATES if with_bound else [])], {}
+    if args.one_process:
+        seconds = interleave_here(lambda side: make_step(side, args), sides, args.repeats)
+    else:
+        seconds, memory = interleave(sides, args.repeats)
     rates = {name: seconds.pop(name) for name in RATES if name in seconds}
     table(seconds, args.sides[0], memory)
     options = {k: v for k, v in vars(args).items() if k not in ('json', 'serve')}
-    record = dict(options=options, seconds=seconds, memory_mb={side: memory[side] for side in seconds})
+    record = dict(
+        options=options,
+        seconds=seconds,
+        memory_mb={side: memory[side] for side in seconds if side in memory},
+    )
     if with_bound:
         record['bound'] = bound(rates, args)
         over = statistics.median(seconds[args.sides[-1]]) / record['bound']['seconds']
@@ -52,7 +65,9 @@ def main() -> None:
 
 
 def make_step(side: str, args: argparse.Namespace):
-    """One inference or training step of a side."""
+    """One inference or training step of a side, or many of a measure of the machine's speed."""
+    if side in RATES:
+        return RATES[side]()
     settings = RSMamba.arch_zoo[args.arch]
     if side == 'released':
         from _released import Released
