@@ -7,7 +7,8 @@ from rsmamba_mm import compat
 
 compat.apply()
 
-from rsmamba_mm.apis import OptionError, add_test_arguments, prepare_test  # noqa: E402
+from rsmamba_mm.apis import add_test_arguments, prepare_test  # noqa: E402
+from rsmamba_mm.errors import UserError  # noqa: E402
 
 
 def main() -> None:
@@ -15,10 +16,9 @@ def main() -> None:
     parser.add_argument('config', help='config file')
     add_test_arguments(parser)
     try:
-        runner = prepare_test(parser.parse_args())
-    except OptionError as error:
+        prepare_test(parser.parse_args()).test()
+    except UserError as error:
         parser.error(str(error))
-    runner.test()
 
 
 if __name__ == '__main__':

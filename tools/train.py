@@ -7,7 +7,8 @@ from rsmamba_mm import compat
 
 compat.apply()
 
-from rsmamba_mm.apis import OptionError, add_train_arguments, prepare_train  # noqa: E402
+from rsmamba_mm.apis import add_train_arguments, prepare_train  # noqa: E402
+from rsmamba_mm.errors import UserError  # noqa: E402
 
 
 def main() -> None:
@@ -15,10 +16,9 @@ def main() -> None:
     parser.add_argument('config', help='config file')
     add_train_arguments(parser)
     try:
-        runner = prepare_train(parser.parse_args())
-    except OptionError as error:
+        prepare_train(parser.parse_args()).train()
+    except UserError as error:
         parser.error(str(error))
-    runner.train()
 
 
 if __name__ == '__main__':

@@ -1,5 +1,12 @@
 default_scope = 'mmpretrain'
-custom_imports = dict(imports=['rsmamba_mm.models', 'rsmamba_mm.datasets'])
+custom_imports = dict(
+    imports=[
+        'rsmamba_mm.models',
+        'rsmamba_mm.datasets',
+        'rsmamba_mm.engine',
+        'rsmamba_mm.evaluation',
+    ]
+)
 
 default_hooks = dict(
     timer=dict(type='IterTimerHook'),
@@ -9,6 +16,7 @@ default_hooks = dict(
     sampler_seed=dict(type='DistSamplerSeedHook'),
     visualization=dict(type='VisualizationHook', enable=False),
 )
+custom_hooks = [dict(type='CheckClassesHook'), dict(type='ClassificationReportHook')]
 
 env_cfg = dict(
     cudnn_benchmark=False,

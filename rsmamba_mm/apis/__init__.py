@@ -1,7 +1,7 @@
 """What the command lines and a Python user call."""
 
+from ..errors import OptionError
 from .runner import (
-    OptionError,
     add_test_arguments,
     add_train_arguments,
     prepare_test,

@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
+import json
 import os
+import shlex
+import sys
 from argparse import ArgumentParser, Namespace
 from copy import deepcopy
 from pathlib import Path
 
 import torch
 from mmengine.config import Config, DictAction
+from mmengine.dist import is_main_process
 from mmengine.evaluator import DumpResults
 from mmengine.registry import RUNNERS
 from mmengine.runner import Runner
+from mmengine.utils.dl_utils import collect_env
 
-
-class OptionError(ValueError):
-    """An option of a command line that cannot be served; the message is for the person who gave it."""
+from ..errors import OptionError
 
 
 def add_train_arguments(parser: ArgumentParser) -> None:
@@ -134,7 +137,28 @@ def load_config(args: Namespace) -> Config:
 
 def build_runner(cfg: Config) -> Runner:
     """The runner of a config, of the class that ``runner_type`` names if it does."""
-    return RUNNERS.build(cfg) if 'runner_type' in cfg else Runner.from_cfg(cfg)
+    if cfg.get('launcher', 'none') != 'none' and not torch.cuda.is_available():
+        # ranks without a GPU talk by gloo, and DistributedDataParallel has no device to name
+        cfg.env_cfg.dist_cfg = dict(cfg.env_cfg.get('dist_cfg') or {}, backend='gloo')
+        wrapper = dict(type='MMDistributedDataParallel', device_ids=None, broadcast_buffers=False)
+        cfg.model_wrapper_cfg = dict(wrapper, **(cfg.get('model_wrapper_cfg') or {}))
+    runner = RUNNERS.build(cfg) if 'runner_type' in cfg else Runner.from_cfg(cfg)
+    if is_main_process():
+        record_run(Path(runner.log_dir) / 'run.json')
+    return runner
+
+
+def record_run(path: str | Path) -> None:
+    """Write the command, its folder and the environment, so that the run can be repeated."""
+    from .. import __version__
+
+    record = dict(
+        command=shlex.join([sys.executable, *sys.argv]),
+        folder=str(Path.cwd()),
+        rsmamba_mm=__version__,
+        environment={name: str(value) for name, value in collect_env().items()},
+    )
+    Path(path).write_text(json.dumps(record, indent=2) + '\n')
 
 
 def add_test_time_augmentation(cfg: Config) -> None:

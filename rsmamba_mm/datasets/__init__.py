@@ -1,6 +1,6 @@
 """Data sets of this package, registered in MMEngine's root registry."""
 
-from .scene_datasets import AID, RESISC45, UCMerced
+from .scene_datasets import AID, RESISC45, SceneFolder, UCMerced
 from .synthetic_scenes import (
     SCENE_CLASSES,
     SCENE_MASK_CLASSES,
@@ -10,6 +10,7 @@ from .synthetic_scenes import (
     mean_colour_accuracy,
     render_scene,
 )
+from .transforms import LoadGeoImage, LoadSceneImage, RandomBandGain
 
 __all__ = [
     'AID',
@@ -17,6 +18,10 @@ __all__ = [
     'SCENE_CLASSES',
     'SCENE_MASK_CLASSES',
     'SCENE_MASK_PALETTE',
+    'LoadGeoImage',
+    'LoadSceneImage',
+    'RandomBandGain',
+    'SceneFolder',
     'SyntheticScene',
     'SyntheticScenes',
     'UCMerced',

@@ -7,6 +7,8 @@ from pathlib import Path
 
 import numpy as np
 
+from ..errors import MissingDataError
+
 IMAGE_SUFFIXES = ('.jpg', '.jpeg', '.png', '.tif', '.tiff', '.bmp')
 
 
@@ -26,12 +28,12 @@ def find_scenes(folder: str | Path) -> tuple[list[str], list[str], list[int]]:
         relative to the folder and sorted; the class index of each.
 
     Raises:
-        FileNotFoundError: If there is no such folder, or fewer than two subfolders with images.
+        MissingDataError: If there is no such folder, or fewer than two subfolders with images.
     """
     folder = Path(folder)
     expected = f'expected: one subfolder for each class, with images ({" ".join(IMAGE_SUFFIXES)})'
     if not folder.is_dir():
-        raise FileNotFoundError(f'data folder not found: {folder.resolve()}; {expected}')
+        raise MissingDataError(f'data folder not found: {folder.resolve()}; {expected}')
     found = {}
     for subfolder in sorted(path for path in folder.iterdir() if path.is_dir()):
         images = [path.relative_to(folder).as_posix() for path in find_images(subfolder)]
@@ -41,11 +43,40 @@ def find_scenes(folder: str | Path) -> tuple[list[str], list[str], list[int]]:
         hint = ''
         if (folder / 'Images').is_dir():
             hint = f'; did you mean {folder / "Images"}?'
-        raise FileNotFoundError(
+        raise MissingDataError(
             f'{folder.resolve()} has {len(found)} subfolders with images; {expected}{hint}'
         )
     labels = [label for label, images in enumerate(found.values()) for _ in images]
     return list(found), [image for images in found.values() for image in images], labels
+
+
+def write_split(
+    images: Sequence[str], labels: Sequence[int], train: float, out: str | Path, seed: int = 0
+) -> tuple[list[int], list[int]]:
+    """Split images and write ``train.txt`` and, for the test, ``val.txt``: ``Class/name`` lines.
+
+    The names are those of the RSMamba authors' lists.
+
+    Args:
+        images (Sequence[str]): Paths that end with ``Class/name``.
+        labels (Sequence[int]): Class of each.
+        train (float): Share for training.
+        out (str | Path): Folder for the lists; made if it is not there.
+        seed (int): Seed of the split. Defaults to 0.
+
+    Returns:
+        tuple[list[int], list[int]]: Indices of the training and the test images.
+
+    Raises:
+        ValueError: As :func:`stratified_split`.
+    """
+    parts = stratified_split(labels, (train, 1 - train), seed)
+    out = Path(out)
+    out.mkdir(parents=True, exist_ok=True)
+    for name, part in zip(('train', 'val'), parts, strict=True):
+        lines = ('/'.join(Path(images[index]).parts[-2:]) + '\n' for index in part)
+        (out / f'{name}.txt').write_text(''.join(lines))
+    return parts[0], parts[1]
 
 
 def stratified_split(labels: Sequence[int], fractions: Sequence[float], seed: int = 0) -> list[list[int]]:

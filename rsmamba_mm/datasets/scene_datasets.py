@@ -1,4 +1,4 @@
-"""UC Merced, AID and NWPU-RESISC45, in the layouts in which they are downloaded."""
+"""Scene classification data: UC Merced, AID and NWPU-RESISC45 as downloaded, and any folder of classes."""
 
 from __future__ import annotations
 
@@ -7,12 +7,16 @@ from pathlib import Path
 
 from mmengine.registry import DATASETS
 
+from ..errors import MissingDataError
 from .classification import ClassificationDataset
-from .folder import find_images, stratified_split
+from .folder import find_images, find_scenes, stratified_split
 
 
-class SceneDataset(ClassificationDataset):
+@DATASETS.register_module()
+class SceneFolder(ClassificationDataset):
     """Scene images in class subfolders, all of them or those that an annotation file lists.
+
+    The names of the subfolders, sorted, are the classes; a subclass knows its classes beforehand.
 
     Args:
         data_root (str): Folder of the data set.
@@ -31,7 +35,7 @@ class SceneDataset(ClassificationDataset):
         lazy_init (bool): Whether to list the images later. Defaults to False.
 
     Raises:
-        FileNotFoundError: If the folder, a class, the list or a listed image is missing; the message
+        MissingDataError: If the folder, a class, the list or a listed image is missing; the message
             says which path, what is expected there and what to do.
         ValueError: If a line of the list names no class of the data set, or the holdout is no share.
     """
@@ -40,6 +44,8 @@ class SceneDataset(ClassificationDataset):
     FOLDER = ''
     #: where the data set is described
     HOMEPAGE = ''
+    #: name in tools/dataset_converters/split_scenes.py
+    SPLIT_NAME = 'folder'
 
     def __init__(
         self,
@@ -60,8 +66,10 @@ class SceneDataset(ClassificationDataset):
             )
         self.holdout, self.held_out = holdout, held_out
         self.images = self._find_folder(Path(data_root), data_prefix)
+        classes = self.METAINFO.get('classes') or find_scenes(self.images)[0]
         super().__init__(
             ann_file=ann_file,
+            metainfo=dict(classes=tuple(classes)),
             data_root=data_root,
             pipeline=list(pipeline),
             test_mode=test_mode,
@@ -91,33 +99,40 @@ class SceneDataset(ClassificationDataset):
     def _find_folder(self, root: Path, prefix: str | None) -> Path:
         """The folder of the class subfolders, complete."""
         candidates = [root / self.FOLDER, root] if prefix is None else [root / prefix]
-        classes = self.METAINFO['classes']
+        classes = self.METAINFO.get('classes')
+        if classes is None:
+            return candidates[0]
         for folder in candidates:
             missing = [name for name in classes if not (folder / name).is_dir()]
             if not missing:
                 return folder
             if len(missing) < len(classes):
-                raise FileNotFoundError(
+                raise MissingDataError(
                     f'{type(self).__name__}: {folder} lacks {len(missing)} of {len(classes)} class '
                     f'folders: {", ".join(missing[:5])}{" …" if len(missing) > 5 else ""}'
                 )
-        raise FileNotFoundError(
+        raise MissingDataError(
             f'{type(self).__name__}: no class folders in {candidates[0].resolve()}. Expected there: one '
             f'folder for each of {classes[0]}, {classes[1]}, … ({len(classes)} classes), as downloaded '
-            f'from {self.HOMEPAGE}. Set data_root to the folder that holds them.'
+            f'from {self.HOMEPAGE}. Where they lie elsewhere: --cfg-options data_root=FOLDER. Then split '
+            f'them: {self._split_command("FOLDER")}'
         )
+
+    def _split_command(self, folder: str | Path) -> str:
+        return f'python tools/dataset_converters/split_scenes.py {self.SPLIT_NAME} {folder}'
 
     def _listed(self) -> list[Path]:
         """The images of the annotation file."""
         listing = Path(self.ann_file)
         if not listing.is_file():
-            raise FileNotFoundError(
+            raise MissingDataError(
                 f'{type(self).__name__}: annotation file not found: {listing.resolve()}. Expected: a text '
-                'file with one Class/name a line.'
+                f'file with one Class/name a line; make it: {self._split_command(self.data_root)}'
             )
-        by_stem = {
-            (name, path.stem): path for name in self.CLASSES for path in find_images(self.images / name)
-        }
+        present = [path for name in self.CLASSES for path in find_images(self.images / name)]
+        # by the exact name first: two images may differ in the suffix alone
+        by_name = {(path.parent.name, path.stem): path for path in present}
+        by_name |= {(path.parent.name, path.name): path for path in present}
         paths = []
         for number, line in enumerate(listing.read_text().splitlines(), 1):
             if not line.strip():
@@ -129,9 +144,9 @@ class SceneDataset(ClassificationDataset):
                     f'{listing}:{number}: {line!r} names no class of {type(self).__name__}; expected '
                     f'Class/name with a class such as {self.CLASSES[0]}'
                 )
-            path = by_stem.get((name, Path(image).stem))
+            path = by_name.get((name, image)) or by_name.get((name, Path(image).stem))
             if path is None:
-                raise FileNotFoundError(
+                raise MissingDataError(
                     f'{listing}:{number}: {line!r} is listed but there is no such image in '
                     f'{self.images / name}'
                 )
@@ -140,13 +155,14 @@ class SceneDataset(ClassificationDataset):
 
 
 @DATASETS.register_module()
-class UCMerced(SceneDataset):
+class UCMerced(SceneFolder):
     """UC Merced Land Use: 21 classes of 100 images, 256 px, 0.3 m (Yang and Newsam, 2010).
 
-    See :class:`SceneDataset` for the arguments.
+    See :class:`SceneFolder` for the arguments.
     """
 
     FOLDER = 'Images'
+    SPLIT_NAME = 'ucmerced'
     HOMEPAGE = 'http://weegee.vision.ucmerced.edu/datasets/landuse.html'
     NUM_IMAGES = 2_100
     METAINFO = dict(
@@ -160,12 +176,13 @@ class UCMerced(SceneDataset):
 
 
 @DATASETS.register_module()
-class AID(SceneDataset):
+class AID(SceneFolder):
     """Aerial Image Dataset: 30 classes of 220 to 420 images, 600 px, 0.5 to 8 m (Xia et al., 2017).
 
-    See :class:`SceneDataset` for the arguments.
+    See :class:`SceneFolder` for the arguments.
     """
 
+    SPLIT_NAME = 'aid'
     HOMEPAGE = 'https://captain-whu.github.io/AID/'
     NUM_IMAGES = 10_000
     METAINFO = dict(
@@ -180,12 +197,13 @@ class AID(SceneDataset):
 
 
 @DATASETS.register_module()
-class RESISC45(SceneDataset):
+class RESISC45(SceneFolder):
     """NWPU-RESISC45: 45 classes of 700 images, 256 px, 0.2 to 30 m (Cheng et al., 2017).
 
-    See :class:`SceneDataset` for the arguments.
+    See :class:`SceneFolder` for the arguments.
     """
 
+    SPLIT_NAME = 'resisc45'
     HOMEPAGE = 'https://gcheng-nwpu.github.io/#Datasets'
     NUM_IMAGES = 31_500
     METAINFO = dict(

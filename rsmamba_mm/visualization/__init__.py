@@ -1,15 +1,15 @@
-"""Pictures of what a run left behind."""
+"""Pictures and tables of what a run left behind."""
 
 from .classification import (
-    load_predictions,
     plot_confusion_matrix,
     plot_learning_curve,
     plot_predictions,
+    write_class_table,
 )
 
 __all__ = [
-    'load_predictions',
     'plot_confusion_matrix',
     'plot_learning_curve',
     'plot_predictions',
+    'write_class_table',
 ]

@@ -1,13 +1,13 @@
-"""Pictures of a classification run: learning curve, confusion matrix, right and wrong predictions."""
+"""Pictures and tables of a classification run: learning curve, confusion matrix, classes, predictions."""
 
 from __future__ import annotations
 
+import csv
 import json
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-import torch
 from matplotlib.figure import Figure
 from torch import Tensor
 from torch.utils.data import Dataset
@@ -49,14 +49,14 @@ def plot_learning_curve(scalars: str | Path, out: str | Path) -> Path:
         lines += accuracy_axis.plot(
             steps, accuracy, color=RIGHT, marker='o', markersize=3, label='validation accuracy'
         )
-        accuracy_axis.set(ylabel='validation accuracy (%)', ylim=(0, 100))
+        accuracy_axis.set(ylabel='validation accuracy (%)', ylim=(0, 106), yticks=range(0, 101, 20))
         best = int(np.argmax(accuracy))
         accuracy_axis.annotate(
             f'{accuracy[best]:.1f} %',
             (steps[best], accuracy[best]),
-            xytext=(-4, -14),
+            xytext=(0, 8),
             textcoords='offset points',
-            ha='right',
+            ha='center',
             color=RIGHT,
         )
     loss_axis.legend(handles=lines, loc='center right')
@@ -108,8 +108,8 @@ def plot_predictions(
     """A sheet of predictions: the surest right one of each class above, the surest wrong ones below.
 
     Args:
-        dataset (Dataset): Gives ``dict(inputs=(bands, H, W) uint8 tensor)`` at the index of a
-            prediction, as mmpretrain's data sets in test mode do.
+        dataset (Dataset): Gives ``dict(inputs=(bands, H, W) tensor)`` at the index of a prediction, or a
+            list of such for test-time augmentation, as mmpretrain's data sets in test mode do.
         scores (Tensor): ``(N, C)`` scores in the order of the data set.
         labels (Tensor): ``(N,)`` true classes.
         classes (Sequence[str]): Names of the C classes.
@@ -138,8 +138,7 @@ def plot_predictions(
     for first_row, part in ((0, chosen), (rows_right, wrong)):
         for place, index in enumerate(part):
             axis = axes[first_row + place // columns, place % columns]
-            image = dataset[index]['inputs'][:3].permute(1, 2, 0).numpy()
-            axis.imshow(image[..., ::-1] if bgr and image.shape[-1] == 3 else image, cmap='gray')
+            axis.imshow(_displayable(dataset[index]['inputs'], bgr), cmap='gray')
             name = classes[int(predicted[index])]
             title = f'{name} {confidence[index] * 100:.0f} %'
             if not is_right[index]:
@@ -152,13 +151,41 @@ def plot_predictions(
     return _save(figure, out)
 
 
-def load_predictions(path: str | Path) -> tuple[Tensor, Tensor]:
-    """Scores ``(N, C)`` and true classes ``(N,)`` of a file that ``tools/test.py --out`` wrote."""
-    from mmengine.fileio import load
+def _displayable(inputs: Tensor | list[Tensor], bgr: bool) -> np.ndarray:
+    """``(H, W, 3 or 1)`` to show; other than 8 bits are stretched between the 2nd and 98th percentile."""
+    inputs = inputs[0] if isinstance(inputs, list) else inputs
+    image = (inputs[:3] if len(inputs) >= 3 else inputs[:1]).permute(1, 2, 0).numpy()
+    if image.dtype != np.uint8:
+        low, high = np.percentile(image, (2, 98), axis=(0, 1))
+        image = np.clip((image - low) / np.maximum(high - low, 1e-12), 0, 1)
+    return image[..., ::-1] if bgr and image.shape[-1] == 3 else image
 
-    samples = load(str(path))
-    scores = torch.stack([sample['pred_score'] for sample in samples])
-    return scores, torch.cat([sample['gt_label'] for sample in samples])
+
+def write_class_table(matrix: Tensor, classes: Sequence[str], out: str | Path) -> Path:
+    """Precision, recall and F1 of each class and their means, in per cent, as comma-separated values.
+
+    Args:
+        matrix (Tensor): ``(C, C)`` counts, rows true and columns predicted classes.
+        classes (Sequence[str]): Names of the C classes.
+        out (str | Path): The file to write.
+
+    Returns:
+        Path: The file.
+    """
+    counts = np.asarray(matrix, dtype=float)
+    right, truth, predicted = counts.diagonal(), counts.sum(1), counts.sum(0)
+    precision, recall = 100 * right / np.maximum(predicted, 1), 100 * right / np.maximum(truth, 1)
+    f1 = 200 * right / np.maximum(truth + predicted, 1)
+    figures = np.stack([precision, recall, f1], 1)
+    out = Path(out)
+    out.parent.mkdir(parents=True, exist_ok=True)
+    with out.open('w', newline='') as file:
+        writer = csv.writer(file)
+        writer.writerow(['class', 'precision', 'recall', 'f1', 'images'])
+        for name, row, images in zip(classes, figures, truth.astype(int), strict=True):
+            writer.writerow([name, *np.round(row, 2).tolist(), images])
+        writer.writerow(['mean', *np.round(figures.mean(0), 2).tolist(), int(truth.sum())])
+    return out
 
 
 def _save(figure: Figure, out: str | Path) -> Path:

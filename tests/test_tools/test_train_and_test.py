@@ -87,3 +87,15 @@ def test_refusals(root, tmp_path):
         'model.backbone.arch=giant', ok=False,
     )  # fmt: skip
     assert "unknown arch 'giant'. Choose from: base, large, huge" in message
+
+
+@pytest.mark.slow
+def test_without_data_it_is_said_what_to_do(root, tmp_path):
+    message = call(
+        root, 'train.py', 'configs/rsmamba/rsmamba-t_ucmerced-128px.py', '--work-dir', tmp_path,
+        '--cfg-options', f'data_root={tmp_path}/none', ok=False,
+    )  # fmt: skip
+    said = message.splitlines()[-1]
+    assert f'no class folders in {tmp_path}/none/Images' in said and 'as downloaded from http' in said
+    assert '--cfg-options data_root=FOLDER' in said and 'split_scenes.py ucmerced FOLDER' in said
+    assert 'Traceback' not in message

@@ -1,0 +1,28 @@
+# beside rsmamba-t_ucmerced-128px: same data and pipeline, and as many epochs as two cores do in its time
+_base_ = [
+    'mmpretrain::_base_/models/resnet18.py',
+    '../_base_/datasets/ucmerced_128px.py',
+    '../_base_/schedules/rsmamba-t_adamw_long.py',
+    '../_base_/default_runtime.py',
+]
+
+model = dict(
+    head=dict(
+        num_classes=21,
+        loss=dict(type='LabelSmoothLoss', label_smooth_val=0.1, mode='original'),
+    ),
+)
+
+max_epochs = 40
+param_scheduler = [
+    dict(type='LinearLR', start_factor=1e-2, by_epoch=True, end=2, convert_to_iter_based=True),
+    dict(
+        type='CosineAnnealingLR',
+        eta_min=2e-5,
+        by_epoch=True,
+        begin=2,
+        end=max_epochs,
+        convert_to_iter_based=True,
+    ),
+]
+train_cfg = dict(max_epochs=max_epochs)

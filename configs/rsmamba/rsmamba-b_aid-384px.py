@@ -1,0 +1,8 @@
+_base_ = [
+    '../_base_/models/rsmamba_mix.py',
+    '../_base_/datasets/aid_384px.py',
+    '../_base_/schedules/rsmamba_adamw.py',
+    '../_base_/default_runtime.py',
+]
+
+model = dict(backbone=dict(img_size=384), head=dict(num_classes=30))

@@ -1,0 +1,151 @@
+"""Loading and augmenting scenes: 8-bit images, and rasters of any number of bands and bits."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Sequence
+
+import numpy as np
+from mmcv.transforms import BaseTransform, LoadImageFromFile
+from mmengine.registry import TRANSFORMS
+
+
+@TRANSFORMS.register_module()
+class LoadSceneImage(LoadImageFromFile):
+    """Load an 8-bit colour image; a truncated or broken one is refused and named.
+
+    mmcv's own loading with OpenCV takes the readable part of a truncated JPEG for the image, without a
+    word.
+
+    Args:
+        to_float32 (bool): Whether to give float32 instead of uint8. Defaults to False.
+        color_type (str): ``'color'`` or ``'grayscale'``. Defaults to ``'color'``.
+        backend_args (dict, optional): Where files are kept, as mmengine's. Defaults to None.
+
+    Raises:
+        OSError: If an image cannot be read.
+    """
+
+    def __init__(
+        self, to_float32: bool = False, color_type: str = 'color', backend_args: dict | None = None
+    ) -> None:
+        super().__init__(to_float32, color_type, imdecode_backend='pillow', backend_args=backend_args)
+
+    def transform(self, results: dict) -> dict:
+        """Add ``img`` ``(H, W, 3)`` in BGR, ``img_shape`` and ``ori_shape``."""
+        try:
+            return super().transform(results)
+        except FileNotFoundError:
+            raise
+        except Exception as error:  # Pillow raises many kinds on broken files
+            raise OSError(
+                f'{results["img_path"]} cannot be read as an 8-bit image ({error}). Fetch it again, or '
+                'take it off the list; tools/dataset_converters/split_scenes.py names all such images. '
+                'Rasters with more bands or bits are loaded by LoadGeoImage.'
+            ) from error
+
+
+@TRANSFORMS.register_module()
+class LoadGeoImage(BaseTransform):
+    """Load a raster of any number of bands and bits (GeoTIFF and whatever else GDAL reads).
+
+    Args:
+        bands (Sequence[int], optional): Numbers of the bands to take, from 1, in this order. Defaults to
+            None, all.
+        fill (float): Value of pixels without data (the file's nodata value or mask, or NaN). Defaults to 0.
+
+    Raises:
+        ImportError: If rasterio is not installed.
+        ValueError: If ``bands`` are not numbers from 1, or an image lacks one of them.
+        OSError: If an image cannot be read.
+    """
+
+    def __init__(self, bands: Sequence[int] | None = None, fill: float = 0.0) -> None:
+        try:
+            import rasterio  # noqa: F401
+        except ImportError:
+            raise ImportError(
+                'LoadGeoImage reads rasters through rasterio: pip install "rsmamba_mm[geo]"'
+            ) from None
+        if bands is not None and (not bands or any(not isinstance(b, int) or b < 1 for b in bands)):
+            raise ValueError(f'LoadGeoImage: bands are numbers from 1, such as [1, 2, 3, 4], got {bands}')
+        self.bands = None if bands is None else list(bands)
+        self.fill = fill
+
+    def transform(self, results: dict) -> dict:
+        """Add ``img`` ``(H, W, bands)`` float32, ``img_shape`` and ``ori_shape``."""
+        image = read_bands(results['img_path'], self.bands, self.fill)
+        results.update(img=image, img_shape=image.shape[:2], ori_shape=image.shape[:2])
+        return results
+
+    def __repr__(self) -> str:
+        return f'{type(self).__name__}(bands={self.bands}, fill={self.fill})'
+
+
+def read_bands(path: str, bands: Sequence[int] | None = None, fill: float = 0.0) -> np.ndarray:
+    """Read bands of a raster; arguments as :class:`LoadGeoImage`.
+
+    Returns:
+        np.ndarray: ``(H, W, bands)``, float32.
+
+    Raises:
+        ValueError: If the raster lacks one of the bands.
+        OSError: If it cannot be read.
+    """
+    import rasterio
+
+    try:
+        with warnings.catch_warnings():
+            # scenes cut out for classification often have no georeference, and need none
+            warnings.simplefilter('ignore', rasterio.errors.NotGeoreferencedWarning)
+            with rasterio.open(path) as raster:
+                if bands is not None and max(bands) > raster.count:
+                    raise ValueError(
+                        f'{path} has {raster.count} bands, but band {max(bands)} is asked for: set the '
+                        "pipeline's bands=[…]"
+                    )
+                image = raster.read(list(bands) if bands is not None else None, masked=True)
+    except rasterio.errors.RasterioError as error:
+        raise OSError(f'{path} cannot be read as a raster ({error}): fetch it again') from error
+    image = np.ma.masked_invalid(image.astype(np.float32)).filled(fill)
+    return np.ascontiguousarray(image.transpose(1, 2, 0))
+
+
+@TRANSFORMS.register_module()
+class RandomBandGain(BaseTransform):
+    """Multiply an image, and each of its bands, by random gains: light, haze and sensors differ.
+
+    The gains are log-normal, so that brighter and darker are equally likely.
+
+    Args:
+        shared (float): Standard deviation of the logarithm of the gain of all bands. Defaults to 0.1.
+        per_band (float): The same of each band's own. Defaults to 0.05.
+        prob (float): How often it is applied. Defaults to 1.
+
+    Raises:
+        ValueError: If a deviation is negative, or ``prob`` is not in [0, 1].
+    """
+
+    def __init__(self, shared: float = 0.1, per_band: float = 0.05, prob: float = 1.0) -> None:
+        if shared < 0 or per_band < 0 or not 0 <= prob <= 1:
+            raise ValueError(
+                'RandomBandGain: shared and per_band are at least 0 and prob is in [0, 1], got '
+                f'shared={shared}, per_band={per_band}, prob={prob}'
+            )
+        self.shared, self.per_band, self.prob = shared, per_band, prob
+
+    def transform(self, results: dict) -> dict:
+        """Change ``img``; a uint8 image stays one."""
+        if np.random.random() >= self.prob:
+            return results
+        image = results['img']
+        channels = 1 if image.ndim == 2 else image.shape[-1]
+        logarithms = np.random.normal(0, self.shared) + np.random.normal(0, self.per_band, channels)
+        scaled = image * np.exp(logarithms).astype(np.float32)
+        if np.issubdtype(image.dtype, np.integer):
+            scaled = np.clip(np.rint(scaled), 0, np.iinfo(image.dtype).max)
+        results['img'] = scaled.astype(image.dtype)
+        return results
+
+    def __repr__(self) -> str:
+        return f'{type(self).__name__}(shared={self.shared}, per_band={self.per_band}, prob={self.prob})'

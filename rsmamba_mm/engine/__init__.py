@@ -1,0 +1,7 @@
+"""Hooks and optimisers, registered in MMEngine's root registry."""
+
+from .check_classes import CheckClassesHook
+from .classification_report import ClassificationReportHook
+from .lookahead import LookaheadAdamW
+
+__all__ = ['CheckClassesHook', 'ClassificationReportHook', 'LookaheadAdamW']

@@ -1,0 +1,13 @@
+"""Errors whose message is for the person at the command line: the tools print them without a traceback."""
+
+
+class UserError(Exception):
+    """Something that the user gave cannot be served; the message says what, and what to do."""
+
+
+class OptionError(UserError, ValueError):
+    """An option of a command line or a config."""
+
+
+class MissingDataError(UserError, FileNotFoundError):
+    """Data that is not where it should be."""

@@ -1,0 +1,65 @@
+"""Segmentation metrics as the ISPRS benchmarks define them: import needs mmsegmentation."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from mmengine.registry import METRICS
+from mmseg.evaluation.metrics import IoUMetric
+
+
+@METRICS.register_module()
+class LandCoverMetric(IoUMetric):
+    """mmseg's IoUMetric with classes that are left out of the means, and the figures of each class.
+
+    On Vaihingen and Potsdam clutter is a class of the model and counts in the overall accuracy, but not in
+    mIoU and mF1.
+
+    Args:
+        exclude (Sequence[str]): Classes to leave out of the means. Defaults to none.
+        iou_metrics (Sequence[str]): As mmseg's. Defaults to ``('mIoU', 'mFscore')``.
+        **kwargs: Further arguments of ``IoUMetric``.
+
+    Raises:
+        ValueError: If an excluded class is none of the data set's.
+    """
+
+    def __init__(
+        self, exclude: Sequence[str] = (), iou_metrics: Sequence[str] = ('mIoU', 'mFscore'), **kwargs
+    ) -> None:
+        self.exclude = tuple(exclude)
+        super().__init__(iou_metrics=list(iou_metrics), **kwargs)
+
+    @property
+    def dataset_meta(self) -> dict | None:
+        """Classes and palette of the data set."""
+        return self._dataset_meta
+
+    @dataset_meta.setter
+    def dataset_meta(self, meta: dict) -> None:
+        unknown = set(self.exclude) - set(meta['classes'])
+        if unknown:
+            raise ValueError(
+                f'LandCoverMetric: exclude names {", ".join(sorted(unknown))}, but the classes are '
+                f'{", ".join(meta["classes"])}'
+            )
+        self._dataset_meta = meta
+
+    def compute_metrics(self, results: list) -> dict[str, float]:
+        """``aAcc`` of all pixels, the means over the classes that count, and ``IoU.CLASS`` and
+        ``Fscore.CLASS`` of all; in per cent."""
+        metrics = super().compute_metrics(results)  # logs the table
+        if self.format_only:
+            return metrics
+        areas = (sum(column) for column in zip(*results, strict=True))
+        by_class = self.total_area_to_metrics(*areas, self.metrics, self.nan_to_num, self.beta)
+        by_class.pop('aAcc')
+        classes = self.dataset_meta['classes']
+        counted = [name not in self.exclude for name in classes]
+        for key, values in by_class.items():
+            metrics[f'm{key}'] = float(np.round(np.nanmean(values[counted]) * 100, 2))
+            if key in ('IoU', 'Fscore'):
+                named = zip(classes, values, strict=True)
+                metrics.update({f'{key}.{name}': float(np.round(100 * v, 2)) for name, v in named})
+        return metrics
