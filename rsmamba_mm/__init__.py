@@ -12,10 +12,25 @@ from .version import __version__
 # public class -> the module that defines and registers it
 _LAZY = {
     'RSMamba': 'rsmamba_mm.models',
+    'ResT': 'rsmamba_mm.models',
+    'MambaSegDecoder': 'rsmamba_mm.models',
+    'LocalSupervisionHead': 'rsmamba_mm.models.heads',
+    'SmoothEncoderDecoder': 'rsmamba_mm.models.segmentors',
+    'SoftCrossEntropyLoss': 'rsmamba_mm.models',
+    'SoftDiceLoss': 'rsmamba_mm.models',
     'AID': 'rsmamba_mm.datasets',
+    'LoadGeoImage': 'rsmamba_mm.datasets',
+    'LoadSceneImage': 'rsmamba_mm.datasets',
     'RESISC45': 'rsmamba_mm.datasets',
+    'RandomBandGain': 'rsmamba_mm.datasets',
+    'SceneFolder': 'rsmamba_mm.datasets',
     'SyntheticScenes': 'rsmamba_mm.datasets',
     'UCMerced': 'rsmamba_mm.datasets',
+    'CheckClassesHook': 'rsmamba_mm.engine',
+    'ClassificationReportHook': 'rsmamba_mm.engine',
+    'LookaheadAdamW': 'rsmamba_mm.engine',
+    'CohenKappa': 'rsmamba_mm.evaluation',
+    'LandCoverMetric': 'rsmamba_mm.evaluation',
 }
 
 __all__ = ['__version__', *_LAZY]

@@ -38,5 +38,6 @@ test_dataloader = dict(
 val_evaluator = [
     dict(type='Accuracy', topk=1),
     dict(type='SingleLabelMetric', items=['precision', 'recall', 'f1-score']),
+    dict(type='CohenKappa'),
 ]
 test_evaluator = val_evaluator

@@ -1,13 +1,5 @@
-_base_ = './scenes_224px.py'
+_base_ = ['./ucmerced.py', '../pipelines/scenes_224px.py']
 
-data_root = '{{$RSMAMBA_DATA:data}}/ucmerced'
-data_preprocessor = dict(
-    num_classes=21,
-    mean=[123.770241, 125.412817, 115.357376],
-    std=[44.173143, 41.635893, 39.573793],
-    to_rgb=True,
-)
-
-train_dataloader = dict(dataset=dict(type='UCMerced', data_root=data_root))
-val_dataloader = dict(dataset=dict(type='UCMerced', data_root=data_root))
-test_dataloader = dict(dataset=dict(type='UCMerced', data_root=data_root))
+train_dataloader = dict(dataset=dict(pipeline={{_base_.train_pipeline}}))
+val_dataloader = dict(dataset=dict(pipeline={{_base_.test_pipeline}}))
+test_dataloader = dict(dataset=dict(pipeline={{_base_.test_pipeline}}))

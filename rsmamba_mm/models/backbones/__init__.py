@@ -1,3 +1,4 @@
+from .rest import ResT
 from .rsmamba import RSMamba
 
-__all__ = ['RSMamba']
+__all__ = ['RSMamba', 'ResT']

@@ -1,0 +1,31 @@
+# as for large images, at the size of small patches
+load_pipeline = [dict(type='LoadImageFromFile'), dict(type='LoadAnnotations')]
+mix_pipeline = [
+    dict(type='RandomMosaic', prob=0.25, img_scale=(224, 224), seg_pad_val=255),
+    dict(
+        type='RandomChoice',
+        transforms=[
+            [dict(type='Resize', scale_factor=factor, keep_ratio=True)]
+            for factor in (0.5, 0.75, 1.0, 1.25, 1.5)
+        ],
+    ),
+    dict(type='RandomCrop', crop_size=(224, 224), cat_max_ratio=0.75),
+    dict(type='RandomRotate', prob=0.5, degree=(90, 90), seg_pad_val=255),
+    dict(type='RandomFlip', prob=0.5, direction='horizontal'),
+    dict(type='RandomFlip', prob=0.5, direction='vertical'),
+    dict(type='PackSegInputs'),
+]
+test_pipeline = [
+    dict(type='LoadImageFromFile'),
+    dict(type='LoadAnnotations'),
+    dict(type='PackSegInputs'),
+]
+data_preprocessor = dict(
+    type='SegDataPreProcessor',
+    mean=[123.675, 116.28, 103.53],
+    std=[58.395, 57.12, 57.375],
+    bgr_to_rgb=True,
+    pad_val=0,
+    seg_pad_val=255,
+    size=(224, 224),
+)

@@ -1,0 +1,9 @@
+_base_ = './default_runtime.py'
+
+default_scope = 'mmseg'
+default_hooks = dict(
+    checkpoint=dict(save_best='mIoU'),
+    visualization=dict(_delete_=True, type='SegVisualizationHook'),
+)
+custom_hooks = []
+visualizer = dict(type='SegLocalVisualizer', vis_backends=[dict(type='LocalVisBackend')])

@@ -1,0 +1,8 @@
+_base_ = [
+    '../_base_/models/unetmamba_rest-lite.py',
+    '../_base_/datasets/loveda_512x512.py',
+    '../_base_/schedules/unetmamba_adamw_cosine.py',
+    '../_base_/segmentation_runtime.py',
+]
+
+model = dict(decode_head=dict(num_classes=7), auxiliary_head=dict(num_classes=7))

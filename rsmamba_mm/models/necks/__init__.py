@@ -1,0 +1,3 @@
+from .mamba_seg_decoder import MambaSegDecoder
+
+__all__ = ['MambaSegDecoder']

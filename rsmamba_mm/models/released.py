@@ -1,0 +1,121 @@
+"""Checkpoints of the released UNetMamba (Lightning files), read safely and renamed for mmseg."""
+
+from __future__ import annotations
+
+import collections
+import pickle
+from collections.abc import Mapping
+from pathlib import Path
+from types import ModuleType
+
+import torch
+from torch import Tensor
+
+from ..errors import OptionError
+
+# where the parts of the released network stand in mmseg's EncoderDecoder; the longest names first
+_PLACES = {
+    'encoder.': 'backbone.',
+    'decoder.lsm.': 'auxiliary_head.lsm.',
+    'decoder.seg.': 'decode_head.conv_seg.',
+    'decoder.': 'neck.',
+}
+
+
+def read_tensors(path: str | Path) -> dict[str, Tensor]:
+    """The tensors of a checkpoint, whatever else was pickled beside them.
+
+    A Lightning file holds objects of classes that need not be installed here. Nothing of the file is run:
+    tensors are rebuilt by PyTorch's own functions, and everything else becomes an empty stand-in.
+
+    Args:
+        path (str | Path): The file.
+
+    Returns:
+        dict[str, Tensor]: What stands under ``state_dict`` or ``model``, or the file itself.
+
+    Raises:
+        OptionError: If the file is no checkpoint or holds no tensors.
+    """
+    try:
+        content = torch.load(path, map_location='cpu', pickle_module=_TENSORS_ONLY, weights_only=False)
+    except FileNotFoundError:
+        raise OptionError(f'checkpoint not found: {path}') from None
+    except (pickle.UnpicklingError, RuntimeError, EOFError) as error:
+        raise OptionError(f'{path} is no PyTorch checkpoint: {error}') from error
+    for key in ('state_dict', 'model'):
+        if isinstance(content, Mapping) and isinstance(content.get(key), Mapping):
+            content = content[key]
+    tensors = (
+        {k: v for k, v in content.items() if isinstance(v, Tensor)} if isinstance(content, Mapping) else {}
+    )
+    if not tensors:
+        raise OptionError(f'{path} holds no tensors, neither at the top nor under state_dict')
+    return tensors
+
+
+def unetmamba_to_mmseg(state_dict: Mapping[str, Tensor], with_lsm: bool = True) -> dict[str, Tensor]:
+    """Rename the parameters of a released UNetMamba for this package's configs.
+
+    Args:
+        state_dict (Mapping[str, Tensor]): Released names, with the prefix ``net.`` or without.
+        with_lsm (bool): Whether to keep the local supervision module, which inference does not need.
+            Defaults to True.
+
+    Returns:
+        dict[str, Tensor]: Names of mmseg's EncoderDecoder.
+
+    Raises:
+        OptionError: If these are not the names of a released UNetMamba.
+    """
+    renamed, strange = {}, []
+    for name, tensor in state_dict.items():
+        bare = name.removeprefix('net.')
+        place = next((place for place in _PLACES if bare.startswith(place)), None)
+        if place is None:
+            strange.append(name)
+        elif with_lsm or place != 'decoder.lsm.':
+            renamed[_PLACES[place] + bare.removeprefix(place)] = tensor
+    present = {name.split('.')[0] for name in renamed}
+    if not {'backbone', 'neck', 'decode_head'} <= present:
+        raise OptionError(
+            'these are not the names of a released UNetMamba, which has (net.)encoder.…, (net.)decoder.… '
+            f'and (net.)decoder.seg.…; found: {", ".join(list(state_dict)[:5])}, …'
+        )
+    # metrics and losses of the training program may have buffers of their own; the network's must all fit
+    if any(name.startswith('net.') for name in strange):
+        raise OptionError(f'unknown parameters of the network: {", ".join(strange[:5])}')
+    return renamed
+
+
+class _StandIn:
+    """In place of an object of a class that is not needed."""
+
+    def __new__(cls, *args, **kwargs):
+        return super().__new__(cls)
+
+    def __init__(self, *args, **kwargs) -> None: ...
+    def __setstate__(self, state) -> None: ...
+    def __call__(self, *args, **kwargs):
+        return self
+
+    # what a pickle does to lists and dicts of a class of their own
+    def append(self, value) -> None: ...
+    def extend(self, values) -> None: ...
+    def __setitem__(self, key, value) -> None: ...
+
+
+class _TensorsOnlyUnpickler(pickle.Unpickler):
+    def find_class(self, module: str, name: str):
+        if module == 'torch._utils' and name.startswith(('_rebuild_tensor', '_rebuild_parameter')):
+            return getattr(torch._utils, name)
+        if module == 'torch' and name.endswith('Storage') and hasattr(torch, name):
+            return getattr(torch, name)
+        if (module, name) == ('collections', 'OrderedDict'):
+            return collections.OrderedDict
+        return _StandIn
+
+
+_TENSORS_ONLY = ModuleType('tensors_only')
+_TENSORS_ONLY.Unpickler = _TensorsOnlyUnpickler
+_TENSORS_ONLY.load = lambda file, **kwargs: _TensorsOnlyUnpickler(file, **kwargs).load()

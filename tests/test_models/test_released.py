@@ -1,0 +1,113 @@
+"""Released checkpoints: files of exactly the format of the authors' training program."""
+
+import subprocess
+import sys
+import types
+
+import pytest
+import torch
+
+from rsmamba_mm.errors import OptionError
+from rsmamba_mm.models.released import read_tensors, unetmamba_to_mmseg
+
+pytest.importorskip('mmseg.models')
+from test_unetmamba import count, unetmamba
+
+PLACES = {
+    'backbone.': 'encoder.',
+    'neck.': 'decoder.',
+    'auxiliary_head.': 'decoder.',
+    'decode_head.conv_seg.': 'decoder.seg.',
+}
+
+
+@pytest.fixture(scope='module')
+def network():
+    torch.manual_seed(0)
+    return unetmamba()
+
+
+def released(network, prefix='net.', with_lsm=True) -> dict:
+    """The names of the released network for the weights of ours."""
+    renamed = {}
+    for name, tensor in network.state_dict().items():
+        place = next(place for place in PLACES if name.startswith(place))
+        if with_lsm or place != 'auxiliary_head.':
+            renamed[prefix + PLACES[place] + name.removeprefix(place)] = tensor
+    return renamed
+
+
+@pytest.fixture
+def lightning_file(network, tmp_path, monkeypatch):
+    """A checkpoint with objects of classes that will not be there when it is read."""
+    module = types.ModuleType('tools_of_the_authors')
+    exec(
+        'class Config(dict):\n    pass\n'
+        'class Evaluator:\n    def __init__(self, n): self.n = n\n'
+        'def explode(*a): raise SystemExit("code of the file was run")\n'
+        'class Trap:\n    def __reduce__(self): return explode, (1,)\n',
+        module.__dict__,
+    )
+    monkeypatch.setitem(sys.modules, module.__name__, module)
+    for item in (module.Config, module.Evaluator, module.Trap, module.explode):
+        item.__module__ = module.__name__
+    path = tmp_path / 'unetmamba.ckpt'
+    content = {
+        'epoch': 99,
+        'global_step': 12600,
+        'pytorch-lightning_version': '2.0.4',
+        'state_dict': released(network),
+        'callbacks': {'ModelCheckpoint': dict(best_model_path='/home/author/x.ckpt', trap=module.Trap())},
+        'optimizer_states': [dict(state={0: torch.ones(3)})],
+        'hyper_parameters': dict(config=module.Config(lr=6e-4, classes=['a']), metric=module.Evaluator(6)),
+    }
+    torch.save(content, path)
+    monkeypatch.delitem(sys.modules, module.__name__)
+    return path
+
+
+def test_lightning_file_becomes_the_same_network(network, lightning_file):
+    with pytest.raises(Exception, match='tools_of_the_authors'):
+        torch.load(lightning_file, weights_only=False)
+    state_dict = unetmamba_to_mmseg(read_tensors(lightning_file))
+    other = unetmamba()
+    other.load_state_dict(state_dict)  # strict: all names and shapes
+    network.eval(), other.eval()
+    x = torch.randn(1, 3, 64, 64)
+    with torch.no_grad():
+        assert torch.equal(network(x), other(x))
+
+
+def test_without_lsm(network, tmp_path):
+    for state_dict in (
+        unetmamba_to_mmseg(released(network), with_lsm=False),
+        unetmamba_to_mmseg(released(network, prefix='', with_lsm=False)),
+    ):
+        bare = unetmamba(with_lsm=False)
+        bare.load_state_dict(state_dict)
+        assert not any('lsm' in name for name in state_dict) and count(bare) == 13_891_306
+
+
+def test_command(root, lightning_file, tmp_path):
+    tool = root / 'tools/model_converters/unetmamba_to_mmseg.py'
+    out = tmp_path / 'converted' / 'unetmamba.pth'
+    command = [sys.executable, tool, lightning_file, out]
+    result = subprocess.run([*command, '--without-lsm'], capture_output=True, text=True, cwd=root)
+    assert result.returncode == 0, result.stderr
+    assert '13,891,306 parameters' in result.stdout
+    unetmamba(with_lsm=False).load_state_dict(torch.load(out, weights_only=True)['state_dict'])
+    result = subprocess.run(
+        [sys.executable, tool, 'none.ckpt', out], capture_output=True, text=True, cwd=root
+    )
+    assert result.returncode == 2 and 'checkpoint not found: none.ckpt' in result.stderr
+
+
+def test_refusals(tmp_path):
+    (tmp_path / 'text.ckpt').write_text('no checkpoint')
+    with pytest.raises(OptionError, match=r'text\.ckpt is no PyTorch checkpoint'):
+        read_tensors(tmp_path / 'text.ckpt')
+    torch.save(dict(epoch=3), tmp_path / 'empty.ckpt')
+    with pytest.raises(OptionError, match='holds no tensors'):
+        read_tensors(tmp_path / 'empty.ckpt')
+    with pytest.raises(OptionError, match=r'not the names of a released UNetMamba.*found: layer1\.weight'):
+        unetmamba_to_mmseg({'layer1.weight': torch.ones(1)})
