@@ -1,18 +1,25 @@
 """Every config is built and takes real steps on a miniature data set."""
 
+import re
+import shlex
+import subprocess
+import sys
 from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
-from mmengine.config import Config
+from mmengine.config import Config, DictAction
 from mmengine.runner import Runner
 
 import rsmamba_mm
+from rsmamba_mm.datasets.folder import find_scenes, write_split
 
-CONFIGS = sorted(
-    path for path in (Path(__file__).parents[1] / 'configs').glob('*/*.py') if path.parent.name != '_base_'
-)
+ROOT = Path(__file__).parents[1]
+CONFIGS = sorted(path for path in (ROOT / 'configs').glob('*/*.py') if path.parent.name != '_base_')
+RSMAMBA = [path for path in CONFIGS if path.parent.name == 'rsmamba']
+BASELINES = [path for path in CONFIGS if path.parent.name == 'baselines']
+COMMANDS = re.findall(r'`python tools/train\.py (.*?)`', (ROOT / 'configs/rsmamba/README.md').read_text())
 
 
 def published_folder(name: str, work_dir: Path) -> Path:
@@ -32,25 +39,68 @@ def published_folder(name: str, work_dir: Path) -> Path:
     return folder
 
 
+def raster_folder(folder: Path) -> Path:
+    """Two classes of 4-band 16-bit GeoTIFFs."""
+    rasterio = pytest.importorskip('rasterio')
+    if folder.exists():
+        return folder
+    for label, level in (('field', 500), ('water', 100)):
+        (folder / label).mkdir(parents=True)
+        for index in range(8):
+            bands = np.random.default_rng(index).integers(level, 4 * level, (4, 40, 50), np.uint16)
+            settings = dict(driver='GTiff', count=4, height=40, width=50, dtype='uint16')
+            settings.update(crs='EPSG:32633', transform=rasterio.Affine(2.0, 0, 5e5, 0, -2.0, 4e6))
+            with rasterio.open(folder / label / f'{index}.tif', 'w', **settings) as raster:
+                raster.write(bands)
+    return folder
+
+
+def two_classes(scene_folder: Path, work_dir: Path) -> Path:
+    """The first two classes of a folder."""
+    folder = work_dir / 'two_classes'
+    if not folder.exists():
+        folder.mkdir()
+        for name in find_scenes(scene_folder)[0][:2]:
+            (folder / name).symlink_to(scene_folder / name)
+    return folder
+
+
+def land_cover_folder(folder: Path, classes: int) -> Path:
+    """Two images with masks, as mmseg's converters lay them out."""
+    for part in ('train', 'val'):
+        for kind, channels, top in (('img_dir', 3, 256), ('ann_dir', 1, classes)):
+            place = folder / kind / part
+            place.mkdir(parents=True, exist_ok=True)
+            for index in range(2):
+                generator = np.random.default_rng(index)
+                blocks = generator.integers(0, top, (4, 4, channels), np.uint8)
+                cv2.imwrite(str(place / f'{index}.png'), blocks.repeat(16, 0).repeat(16, 1))
+    return folder
+
+
 def miniature(cfg: Config, scene_folder: Path, work_dir: Path) -> Config:
     """An iteration or two on a few images, everything else as the config says."""
     for split in ('train', 'val', 'test'):
         loader = cfg[f'{split}_dataloader']
         loader.update(batch_size=2, num_workers=0, persistent_workers=False)
         dataset = loader.dataset
+        if cfg.default_scope == 'mmseg':
+            classes = cfg.model.decode_head.num_classes
+            inner = dataset.get('dataset', dataset)
+            inner.data_root = str(land_cover_folder(work_dir / 'land_cover', classes))
+            continue
         if dataset.type == 'SyntheticScenes':
             dataset.num_images = 4
-        elif dataset.type in ('UCMerced', 'AID', 'RESISC45'):
-            folder = published_folder(dataset.type, work_dir)
-            dataset.update(data_root=str(folder), indices=2)
-            dataset.update(dict(holdout=0.5) if 'holdout' in dataset else {})
+            continue
+        if dataset.type == 'SceneFolder':
+            rasters = dataset.pipeline[0].type == 'LoadGeoImage'
+            folder = raster_folder(work_dir / 'r') if rasters else two_classes(scene_folder, work_dir)
+            _, images, labels = find_scenes(folder)
+            write_split(images, labels, 0.5, folder)
         else:
-            listed = sorted(scene_folder.glob('*/*.png'))[::8]
-            lines = (f'{path.relative_to(scene_folder)} {i % 2}\n' for i, path in enumerate(listed))
-            annotations = work_dir / f'{split}.txt'
-            annotations.write_text(''.join(lines))
-            dataset.update(data_root=str(scene_folder), ann_file=str(annotations))
-            dataset.metainfo = dict(classes=('a', 'b'))
+            folder = published_folder(dataset.type, work_dir)
+        dataset.update(data_root=str(folder), indices=2)
+        dataset.update(dict(holdout=0.5) if 'holdout' in dataset else {})
     cfg.train_cfg.update(max_epochs=1, val_interval=1)
     cfg.default_hooks.checkpoint.update(interval=-1, save_best=None)  # saved by the tests of the tools
     cfg.default_hooks.logger.interval = 1
@@ -58,16 +108,14 @@ def miniature(cfg: Config, scene_folder: Path, work_dir: Path) -> Config:
     return cfg
 
 
-TINY = [path for path in CONFIGS if path.stem.startswith('rsmamba-t')]
-BIG = [path for path in CONFIGS if path not in TINY]
+def fast(path: Path):
+    """A parameter: a small config is a test of seconds, the others are slow."""
+    return pytest.param(
+        path, marks=pytest.mark.smoke if path.stem.startswith('rsmamba-t') else pytest.mark.slow
+    )
 
 
-@pytest.mark.parametrize(
-    'path',
-    [pytest.param(path, marks=pytest.mark.smoke) for path in TINY]
-    + [pytest.param(path, marks=pytest.mark.slow) for path in BIG],
-    ids=lambda path: path.stem,
-)
+@pytest.mark.parametrize('path', [fast(path) for path in CONFIGS], ids=lambda path: path.stem)
 def test_config_trains_validates_and_tests(path, scene_folder, tmp_path):
     runner = Runner.from_cfg(miniature(Config.fromfile(path), scene_folder, tmp_path))
     without = dict(runner.model.named_parameters())
@@ -75,10 +123,12 @@ def test_config_trains_validates_and_tests(path, scene_folder, tmp_path):
         p.register_post_accumulate_grad_hook(lambda p, name=name: without.pop(name, None))
     runner.train()
     assert not without, f'parameters without a gradient: {list(without)}'
-    assert 0 <= runner.test()['accuracy/top1'] <= 100
+    figures = runner.test()
+    key = 'mIoU' if runner.cfg.default_scope == 'mmseg' else 'accuracy/top1'
+    assert 0 <= figures[key] <= 100
 
 
-@pytest.mark.parametrize('path', CONFIGS, ids=lambda path: path.stem)
+@pytest.mark.parametrize('path', RSMAMBA, ids=lambda path: path.stem)
 def test_weight_decay_spares_what_it_should(path):
     from mmengine.optim import build_optim_wrapper
     from mmengine.registry import MODELS, init_default_scope
@@ -95,6 +145,54 @@ def test_weight_decay_spares_what_it_should(path):
         assert (decay[p] == 0) == spared, name
 
 
-def test_readme_lists_every_config():
-    for path in CONFIGS:
-        assert path.name in (path.parent / 'README.md').read_text(), path.name
+@pytest.mark.parametrize('scenes', ['ucmerced', 'aid', 'resisc45'])
+def test_baselines_take_any_of_the_data_sets(scenes, monkeypatch):
+    monkeypatch.setenv('SCENES', scenes)
+    kind, classes = dict(ucmerced=('UCMerced', 21), aid=('AID', 30), resisc45=('RESISC45', 45))[scenes]
+    for path in (path for path in BASELINES if path.stem.endswith('224px')):
+        cfg = Config.fromfile(path)
+        assert cfg.model.head.num_classes == cfg.data_preprocessor.num_classes == classes
+        assert cfg.train_dataloader.dataset.type == cfg.test_dataloader.dataset.type == kind
+        assert cfg.model.head.loss == dict(cfg.model.head.loss, label_smooth_val=0.1, mode='original')
+        assert [mix.type for mix in cfg.model.train_cfg.augments] == ['Mixup', 'CutMix']
+
+
+def test_ablations_are_fifteen():
+    assert len(COMMANDS) == 15
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize('command', COMMANDS)
+def test_ablation_command(command, scene_folder, tmp_path):
+    path, *options = shlex.split(command)
+    cfg = miniature(Config.fromfile(ROOT / path), scene_folder, tmp_path)
+    for option in options[1:]:
+        key, _, value = option.partition('=')
+        cfg.merge_from_dict({key: DictAction._parse_int_float_bool(value)})
+    cfg.val_cfg = cfg.val_dataloader = cfg.val_evaluator = None
+    runner = Runner.from_cfg(cfg)
+    backbone = runner.model.backbone
+    for option in options[1:]:  # it reaches the backbone
+        name, _, value = option.removeprefix('model.backbone.').partition('=')
+        if name == 'patch_cfg.stride':
+            assert backbone.patch_embed.projection.stride == (int(value),) * 2
+        elif name == 'path_type':
+            assert '_'.join(backbone.orders) == value.removesuffix('_mean').removesuffix('_gate')
+        else:
+            assert getattr(backbone, name) == value
+    runner.train()
+
+
+@pytest.mark.parametrize('family', ['rsmamba', 'baselines', 'unetmamba'])
+def test_lists_have_every_config(family):
+    folder = ROOT / 'configs' / family
+    for path in (path for path in CONFIGS if path.parent == folder):
+        assert path.name in (folder / 'README.md').read_text(), path.name
+        assert str(path.relative_to(ROOT)) in (folder / 'metafile.yml').read_text(), path.name
+
+
+@pytest.mark.slow
+def test_tables_of_models_are_up_to_date():
+    tool = ROOT / 'tools/analysis_tools/model_table.py'
+    result = subprocess.run([sys.executable, tool, '--check'], capture_output=True, text=True, cwd=ROOT)
+    assert result.returncode == 0, result.stdout + result.stderr
