@@ -12,8 +12,9 @@ from pathlib import Path
 
 import torch
 from mmengine.config import Config, DictAction
-from mmengine.dist import is_main_process
+from mmengine.dist import is_main_process, master_only
 from mmengine.evaluator import DumpResults
+from mmengine.hooks import LoggerHook
 from mmengine.registry import RUNNERS
 from mmengine.runner import Runner
 from mmengine.utils.dl_utils import collect_env
@@ -143,6 +144,10 @@ def build_runner(cfg: Config) -> Runner:
         wrapper = dict(type='MMDistributedDataParallel', device_ids=None, broadcast_buffers=False)
         cfg.model_wrapper_cfg = dict(wrapper, **(cfg.get('model_wrapper_cfg') or {}))
     runner = RUNNERS.build(cfg) if 'runner_type' in cfg else Runner.from_cfg(cfg)
+    for hook in runner.hooks:
+        if isinstance(hook, LoggerHook):
+            # MMEngine lets all ranks write the figures of a test into the one file, at the same time
+            hook.after_test_epoch = master_only(hook.after_test_epoch)
     if is_main_process():
         record_run(Path(runner.log_dir) / 'run.json')
     return runner
