@@ -5,6 +5,7 @@ data_root = '{{$RSMAMBA_DATA:data}}/vaihingen224'
 images = dict(type='ISPRSDataset', data_root=data_root, reduce_zero_label=False)
 
 train_dataloader = dict(
+    batch_size=4,
     num_workers=2,
     dataset=dict(
         dataset=dict(images, pipeline={{_base_.load_pipeline}}),

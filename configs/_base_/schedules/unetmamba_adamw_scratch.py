@@ -1,0 +1,18 @@
+# from random weights on a small data set: the encoder learns at the full rate. One epoch of the Vaihingen
+# patches takes about a minute on two cores
+_base_ = './unetmamba_adamw_cosine.py'
+
+optim_wrapper = dict(paramwise_cfg=dict(custom_keys={'backbone': dict(lr_mult=1.0)}))
+
+max_epochs = 16
+param_scheduler = [
+    dict(
+        type='CosineAnnealingLR',
+        eta_min=1e-6,
+        by_epoch=True,
+        end=max_epochs,
+        convert_to_iter_based=True,
+    ),
+]
+train_cfg = dict(max_epochs=max_epochs)
+auto_scale_lr = dict(base_batch_size=4)
