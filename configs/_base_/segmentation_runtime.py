@@ -5,5 +5,5 @@ default_hooks = dict(
     checkpoint=dict(save_best='mIoU'),
     visualization=dict(_delete_=True, type='SegVisualizationHook'),
 )
-custom_hooks = []
+custom_hooks = [dict(type='CheckClassesHook'), dict(type='SegmentationReportHook')]
 visualizer = dict(type='SegLocalVisualizer', vis_backends=[dict(type='LocalVisBackend')])

@@ -19,7 +19,7 @@ from mmengine.registry import RUNNERS
 from mmengine.runner import Runner
 from mmengine.utils.dl_utils import collect_env
 
-from ..errors import OptionError
+from ..errors import MissingDataError, OptionError
 
 
 def add_train_arguments(parser: ArgumentParser) -> None:
@@ -137,7 +137,13 @@ def load_config(args: Namespace) -> Config:
 
 
 def build_runner(cfg: Config) -> Runner:
-    """The runner of a config, of the class that ``runner_type`` names if it does."""
+    """The runner of a config, of the class that ``runner_type`` names if it does.
+
+    Raises:
+        MissingDataError: If a folder of a data set of mmsegmentation's is not there, or has no images.
+    """
+    for split in ('train', 'val', 'test'):
+        _check_folders((cfg.get(f'{split}_dataloader') or {}).get('dataset', {}))
     if cfg.get('launcher', 'none') != 'none' and not torch.cuda.is_available():
         # ranks without a GPU talk by gloo, and DistributedDataParallel has no device to name
         cfg.env_cfg.dist_cfg = dict(cfg.env_cfg.get('dist_cfg') or {}, backend='gloo')
@@ -191,6 +197,25 @@ def _replace_root(node: dict | list, old: str, new: str) -> None:
             _replace_root(value, old, new)
         elif isinstance(value, str) and (value == old or value.startswith(f'{old}/')):
             node[key] = new + value[len(old) :]
+
+
+def _check_folders(dataset: dict) -> None:
+    """Refuse a missing or empty folder of images or masks before anything is built, in words."""
+    if 'dataset' in dataset:  # wrapped
+        return _check_folders(dataset['dataset'])
+    for kind, prefix in dataset.get('data_prefix', {}).items():
+        if kind not in ('img_path', 'seg_map_path') or not isinstance(prefix, str):
+            continue
+        folder = Path(dataset.get('data_root') or '') / prefix
+        if not folder.is_dir() or not any(folder.iterdir()):
+            state = 'is empty' if folder.is_dir() else 'is not there'
+            raise MissingDataError(
+                f'{dataset["type"]}: {folder.resolve()} {state}. Expected there: '
+                f'{"images" if kind == "img_path" else "masks"}, as the converters of mmsegmentation '
+                '(tools/dataset_converters) or the README beside the config lay them out. '
+                'Where they lie elsewhere: --cfg-options data_root=FOLDER'
+            )
+    return None
 
 
 def _add_common_arguments(parser: ArgumentParser) -> None:

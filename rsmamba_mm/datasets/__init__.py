@@ -1,4 +1,9 @@
-"""Data sets of this package, registered in MMEngine's root registry."""
+"""Data sets of this package, registered in MMEngine's root registry.
+
+Those of segmentation are registered where mmsegmentation is installed.
+"""
+
+from importlib.util import find_spec
 
 from .scene_datasets import AID, RESISC45, SceneFolder, UCMerced
 from .synthetic_scenes import (
@@ -10,7 +15,7 @@ from .synthetic_scenes import (
     mean_colour_accuracy,
     render_scene,
 )
-from .transforms import LoadGeoImage, LoadSceneImage, RandomBandGain
+from .transforms import LoadGeoImage, LoadPaletteAnnotations, LoadSceneImage, RandomBandGain
 
 __all__ = [
     'AID',
@@ -19,6 +24,7 @@ __all__ = [
     'SCENE_MASK_CLASSES',
     'SCENE_MASK_PALETTE',
     'LoadGeoImage',
+    'LoadPaletteAnnotations',
     'LoadSceneImage',
     'RandomBandGain',
     'SceneFolder',
@@ -28,3 +34,12 @@ __all__ = [
     'mean_colour_accuracy',
     'render_scene',
 ]
+
+if find_spec('mmseg') is not None:
+    from .. import compat
+
+    compat.apply()
+
+    from .land_cover import DubaiDataset
+
+    __all__ += ['DubaiDataset']

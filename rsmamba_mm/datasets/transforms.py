@@ -8,6 +8,9 @@ from collections.abc import Sequence
 import numpy as np
 from mmcv.transforms import BaseTransform, LoadImageFromFile
 from mmengine.registry import TRANSFORMS
+from PIL import Image
+
+_CODE = np.array([65536, 256, 1])  # of a colour as one number
 
 
 @TRANSFORMS.register_module()
@@ -109,6 +112,81 @@ def read_bands(path: str, bands: Sequence[int] | None = None, fill: float = 0.0)
         raise OSError(f'{path} cannot be read as a raster ({error}): fetch it again') from error
     image = np.ma.masked_invalid(image.astype(np.float32)).filled(fill)
     return np.ascontiguousarray(image.transpose(1, 2, 0))
+
+
+@TRANSFORMS.register_module()
+class LoadPaletteAnnotations(BaseTransform):
+    """Load a mask whose classes are colours: an RGB image, or one with a palette of its own.
+
+    mmseg's ``LoadAnnotations`` takes pixel values for classes. The order of a palette file's own entries
+    has no meaning here, only their colours.
+
+    Args:
+        palette (Sequence[Sequence[int]]): RGB colour of each class, in the order of the labels.
+        ignore (Sequence[Sequence[int]]): Colours of pixels to ignore. Defaults to black.
+        ignore_index (int): Their label. Defaults to 255.
+
+    Raises:
+        ValueError: If a colour is not three integers from 0 to 255, or stands twice; in a run, if a mask
+            has a colour that is neither.
+        OSError: If a mask cannot be read.
+    """
+
+    def __init__(
+        self,
+        palette: Sequence[Sequence[int]],
+        ignore: Sequence[Sequence[int]] = ((0, 0, 0),),
+        ignore_index: int = 255,
+    ) -> None:
+        self.colours = [tuple(colour) for colour in (*palette, *ignore)]
+        for colour in self.colours:
+            if len(colour) != 3 or not all(isinstance(v, int) and 0 <= v <= 255 for v in colour):
+                raise ValueError(
+                    f'LoadPaletteAnnotations: a colour is three integers from 0 to 255, got {colour}'
+                )
+            if self.colours.count(colour) > 1:
+                raise ValueError(f'LoadPaletteAnnotations: colour {colour} stands twice')
+        codes = np.array(self.colours) @ _CODE
+        labels = np.array([*range(len(palette)), *[ignore_index] * len(ignore)], dtype=np.uint8)
+        order = codes.argsort()
+        self.codes, self.labels = codes[order], labels[order]
+
+    def transform(self, results: dict) -> dict:
+        """Add ``gt_seg_map`` ``(H, W)`` uint8 and enter it in ``seg_fields``."""
+        path = results['seg_map_path']
+        try:
+            with Image.open(path) as file:
+                mask = np.asarray(file.convert('RGB'))
+        except FileNotFoundError:
+            raise
+        except Exception as error:  # Pillow raises many kinds on broken files
+            raise OSError(f'{path} cannot be read as a mask ({error}): fetch it again') from error
+        try:
+            results['gt_seg_map'] = self.labels_of(mask)
+        except ValueError as error:
+            raise ValueError(f'{path}: {error}') from None
+        results.setdefault('seg_fields', []).append('gt_seg_map')
+        return results
+
+    def labels_of(self, mask: np.ndarray) -> np.ndarray:
+        """Labels ``(H, W)``, uint8, of RGB colours ``(H, W, 3)``.
+
+        Raises:
+            ValueError: If a colour is unknown.
+        """
+        codes = mask.astype(np.int64) @ _CODE
+        places = np.searchsorted(self.codes, codes).clip(max=len(self.codes) - 1)
+        unknown = codes[self.codes[places] != codes]
+        if unknown.size:
+            first = tuple((int(unknown[0]) // _CODE % 256).tolist())
+            raise ValueError(
+                f'{unknown.size} pixels have a colour that is no class, the first {first}. Known colours: '
+                f'{", ".join(map(str, self.colours))}; add it to palette or ignore of LoadPaletteAnnotations'
+            )
+        return self.labels[places]
+
+    def __repr__(self) -> str:
+        return f'{type(self).__name__}(colours={self.colours})'
 
 
 @TRANSFORMS.register_module()

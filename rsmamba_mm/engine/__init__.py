@@ -3,5 +3,6 @@
 from .check_classes import CheckClassesHook
 from .classification_report import ClassificationReportHook
 from .lookahead import LookaheadAdamW
+from .segmentation_report import SegmentationReportHook
 
-__all__ = ['CheckClassesHook', 'ClassificationReportHook', 'LookaheadAdamW']
+__all__ = ['CheckClassesHook', 'ClassificationReportHook', 'LookaheadAdamW', 'SegmentationReportHook']

@@ -10,17 +10,18 @@ from torch import nn
 
 from ..errors import OptionError
 
+HEADS = ('head', 'decode_head', 'auxiliary_head')
+
 
 @HOOKS.register_module()
 class CheckClassesHook(Hook):
-    """Refuse to run a classifier whose classes or bands are not those of its data.
+    """Refuse to run a classifier or segmenter whose classes or bands are not those of its data.
 
     Without it, too many classes train in silence, too few end in an index error somewhere in an epoch.
 
     Raises:
-        OptionError: If ``model.head.num_classes`` or ``data_preprocessor.num_classes`` is not the number of
-            classes of the data set, or the preprocessor's mean has not one value for each input channel
-            of the backbone.
+        OptionError: If ``num_classes`` of a head or of the preprocessor is not the number of classes of the
+            data set, or the preprocessor's mean has not one value for each input channel of the backbone.
     """
 
     priority = 'VERY_HIGH'
@@ -39,11 +40,11 @@ class CheckClassesHook(Hook):
         preprocessor = getattr(model, 'data_preprocessor', None)
         classes = getattr(dataset, 'metainfo', {}).get('classes')
         if classes is not None:
-            counts = {
-                'model.head.num_classes': getattr(getattr(model, 'head', None), 'num_classes', None),
-                'data_preprocessor.num_classes': getattr(preprocessor, 'num_classes', None),
-            }
-            wrong = {name: n for name, n in counts.items() if n not in (None, len(classes))}
+            modules = {f'model.{name}': getattr(model, name, None) for name in HEADS}
+            modules['data_preprocessor'] = preprocessor
+            counts = {f'{name}.num_classes': getattr(m, 'num_classes', None) for name, m in modules.items()}
+            counts = {name: n for name, n in counts.items() if n is not None}
+            wrong = {name: n for name, n in counts.items() if n != len(classes)}
             if wrong:
                 said = ' and '.join(f'{name} is {n}' for name, n in wrong.items())
                 options = ' '.join(f'{name}={len(classes)}' for name in counts)

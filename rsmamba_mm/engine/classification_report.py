@@ -5,22 +5,17 @@ from __future__ import annotations
 from pathlib import Path
 
 import torch
-from mmengine.dist import collect_results, is_main_process
-from mmengine.hooks import Hook
+from mmengine.dist import collect_results
 from mmengine.registry import HOOKS
 from mmengine.runner import Runner
 
 from ..evaluation.kappa import confusion_matrix
-from ..visualization.classification import (
-    plot_confusion_matrix,
-    plot_learning_curve,
-    plot_predictions,
-    write_class_table,
-)
+from ..visualization import plot_confusion_matrix, plot_predictions, write_class_table
+from .report import ReportHook
 
 
 @HOOKS.register_module()
-class ClassificationReportHook(Hook):
+class ClassificationReportHook(ReportHook):
     """After training, draw the learning curve; after a test, the confusion matrix and the predictions that
     are most surely right and wrong, and write a table of precision, recall and F1 of each class.
 
@@ -28,17 +23,6 @@ class ClassificationReportHook(Hook):
     ``predictions.png`` and ``classes.csv``. Models and data that are no single-label classification are
     left alone.
     """
-
-    priority = 'VERY_LOW'
-
-    def after_train(self, runner: Runner) -> None:
-        """Draw the learning curve."""
-        scalars = Path(runner.log_dir) / 'vis_data' / 'scalars.json'
-        if is_main_process() and scalars.is_file():
-            try:
-                plot_learning_curve(scalars, Path(runner.log_dir) / 'learning_curve.png')
-            except ValueError as error:  # a run shorter than one log interval
-                runner.logger.info('no learning curve: %s', error)
 
     def before_test_epoch(self, runner: Runner) -> None:
         """Forget an earlier test."""

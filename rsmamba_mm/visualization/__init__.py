@@ -1,15 +1,15 @@
 """Pictures and tables of what a run left behind."""
 
-from .classification import (
-    plot_confusion_matrix,
-    plot_learning_curve,
-    plot_predictions,
-    write_class_table,
-)
+from .classification import plot_confusion_matrix, plot_predictions, write_class_table
+from .learning_curve import plot_learning_curve
+from .segmentation import SegmentedImage, plot_overlays, write_land_cover_table
 
 __all__ = [
+    'SegmentedImage',
     'plot_confusion_matrix',
     'plot_learning_curve',
+    'plot_overlays',
     'plot_predictions',
     'write_class_table',
+    'write_land_cover_table',
 ]

@@ -1,9 +1,8 @@
-"""Pictures and tables of a classification run: learning curve, confusion matrix, classes, predictions."""
+"""Pictures and tables of a classification run: confusion matrix, classes, predictions."""
 
 from __future__ import annotations
 
 import csv
-import json
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -12,56 +11,9 @@ from matplotlib.figure import Figure
 from torch import Tensor
 from torch.utils.data import Dataset
 
+from ._figures import displayable, save_figure
+
 RIGHT, WRONG = '#2e7d32', '#c62828'
-
-
-def plot_learning_curve(scalars: str | Path, out: str | Path) -> Path:
-    """Training loss and validation accuracy over the epochs.
-
-    Args:
-        scalars (str | Path): ``vis_data/scalars.json`` of a run of MMEngine.
-        out (str | Path): The picture to write.
-
-    Returns:
-        Path: The picture.
-
-    Raises:
-        ValueError: If the file records no training loss.
-    """
-    records = [json.loads(line) for line in Path(scalars).read_text().splitlines() if line]
-    train = [r for r in records if 'loss' in r]
-    val = [r for r in records if 'accuracy/top1' in r]
-    if not train:
-        raise ValueError(f'{scalars} records no training loss: the run ended before its first log')
-    # training is logged every few iterations, validation once an epoch: put both on one axis
-    last_epoch = train[-1]['epoch']
-    per_epoch = train[-1]['iter'] / last_epoch
-    figure = Figure(figsize=(8, 4.5), layout='constrained')
-    loss_axis = figure.add_subplot()
-    epochs = [r['iter'] / per_epoch for r in train]
-    (loss,) = loss_axis.plot(epochs, [r['loss'] for r in train], color='#1565c0', label='training loss')
-    loss_axis.set(xlabel='epoch', ylabel='training loss', xlim=(0, last_epoch), ylim=(0, None))
-    loss_axis.grid(alpha=0.3)
-    lines = [loss]
-    if val:
-        accuracy_axis = loss_axis.twinx()
-        steps, accuracy = zip(*((r['step'], r['accuracy/top1']) for r in val), strict=True)
-        lines += accuracy_axis.plot(
-            steps, accuracy, color=RIGHT, marker='o', markersize=3, label='validation accuracy'
-        )
-        accuracy_axis.set(ylabel='validation accuracy (%)', ylim=(0, 106), yticks=range(0, 101, 20))
-        best = int(np.argmax(accuracy))
-        accuracy_axis.annotate(
-            f'{accuracy[best]:.1f} %',
-            (steps[best], accuracy[best]),
-            xytext=(0, 8),
-            textcoords='offset points',
-            ha='center',
-            color=RIGHT,
-        )
-    loss_axis.legend(handles=lines, loc='center right')
-    loss_axis.set_title('Learning curve')
-    return _save(figure, out)
 
 
 def plot_confusion_matrix(matrix: Tensor, classes: Sequence[str], out: str | Path) -> Path:
@@ -93,7 +45,7 @@ def plot_confusion_matrix(matrix: Tensor, classes: Sequence[str], out: str | Pat
     accuracy = counts.trace() / max(counts.sum(), 1) * 100
     axis.set_title(f'{accuracy:.1f} % of {counts.sum()} images are right')
     figure.colorbar(image, ax=axis, label='% of the true class', shrink=0.8)
-    return _save(figure, out)
+    return save_figure(figure, out)
 
 
 def plot_predictions(
@@ -138,7 +90,7 @@ def plot_predictions(
     for first_row, part in ((0, chosen), (rows_right, wrong)):
         for place, index in enumerate(part):
             axis = axes[first_row + place // columns, place % columns]
-            axis.imshow(_displayable(dataset[index]['inputs'], bgr), cmap='gray')
+            axis.imshow(displayable(dataset[index]['inputs'], bgr), cmap='gray')
             name = classes[int(predicted[index])]
             title = f'{name} {confidence[index] * 100:.0f} %'
             if not is_right[index]:
@@ -148,17 +100,7 @@ def plot_predictions(
         f'Predictions: {int(is_right.sum())} right (green), {int((~is_right).sum())} wrong (red) '
         f'of {len(labels)}'
     )
-    return _save(figure, out)
-
-
-def _displayable(inputs: Tensor | list[Tensor], bgr: bool) -> np.ndarray:
-    """``(H, W, 3 or 1)`` to show; other than 8 bits are stretched between the 2nd and 98th percentile."""
-    inputs = inputs[0] if isinstance(inputs, list) else inputs
-    image = (inputs[:3] if len(inputs) >= 3 else inputs[:1]).permute(1, 2, 0).numpy()
-    if image.dtype != np.uint8:
-        low, high = np.percentile(image, (2, 98), axis=(0, 1))
-        image = np.clip((image - low) / np.maximum(high - low, 1e-12), 0, 1)
-    return image[..., ::-1] if bgr and image.shape[-1] == 3 else image
+    return save_figure(figure, out)
 
 
 def write_class_table(matrix: Tensor, classes: Sequence[str], out: str | Path) -> Path:
@@ -185,11 +127,4 @@ def write_class_table(matrix: Tensor, classes: Sequence[str], out: str | Path) -
         for name, row, images in zip(classes, figures, truth.astype(int), strict=True):
             writer.writerow([name, *np.round(row, 2).tolist(), images])
         writer.writerow(['mean', *np.round(figures.mean(0), 2).tolist(), int(truth.sum())])
-    return out
-
-
-def _save(figure: Figure, out: str | Path) -> Path:
-    out = Path(out)
-    out.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(out, dpi=120)
     return out

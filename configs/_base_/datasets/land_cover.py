@@ -20,3 +20,6 @@ test_dataloader = val_dataloader
 
 val_evaluator = dict(type='LandCoverMetric')
 test_evaluator = val_evaluator
+
+# tools/test.py --tta: flips and quarter turns
+tta_model = dict(type='D4SegTTAModel')

@@ -12,3 +12,7 @@ train_dataloader = dict(
 )
 val_dataloader = dict(dataset=dict(images, pipeline={{_base_.test_pipeline}}))
 test_dataloader = val_dataloader
+
+# as released
+tta_model = dict(flips=('horizontal',), rotations=(0,), scales=(0.75, 1.0, 1.25, 1.5))
+tta_pipeline = {{_base_.test_pipeline}}

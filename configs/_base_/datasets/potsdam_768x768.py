@@ -14,6 +14,10 @@ train_dataloader = dict(
 val_dataloader = dict(dataset=dict(images, pipeline={{_base_.test_pipeline}}))
 test_dataloader = val_dataloader
 
+# as released
+tta_model = dict(rotations=(0,), scales=(0.75, 1.0, 1.25, 1.5))
+tta_pipeline = {{_base_.test_pipeline}}
+
 # clutter is trained, and counted in the accuracy alone
 val_evaluator = dict(exclude=['clutter'])
 test_evaluator = val_evaluator

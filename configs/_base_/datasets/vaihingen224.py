@@ -14,6 +14,7 @@ train_dataloader = dict(
 )
 val_dataloader = dict(batch_size=8, num_workers=2, dataset=dict(images, pipeline={{_base_.test_pipeline}}))
 test_dataloader = val_dataloader
+tta_pipeline = {{_base_.test_pipeline}}
 
 # clutter is trained, and counted in the accuracy alone
 val_evaluator = dict(exclude=['clutter'])

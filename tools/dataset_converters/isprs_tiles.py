@@ -1,0 +1,176 @@
+#!/usr/bin/env python3
+"""Cut the tiles of ISPRS Vaihingen or Potsdam into patches, by a random split of the tiles.
+
+mmsegmentation's converters follow the split of the benchmark; the figures of UNetMamba and its peers on
+Vaihingen are those of 22 training, 2 validation and 9 test tiles drawn at random, with 1024 px patches:
+
+    python tools/dataset_converters/isprs_tiles.py top gts_for_participants --eroded gts_eroded \
+        --out data/vaihingen_tiles
+
+Patches at the right and lower edge are padded with ignored pixels. Masks hold 0 for ignored pixels and 1
+to 6 for the classes, as mmsegmentation's do. Flipped copies are not written: training flips at random.
+"""
+
+from __future__ import annotations
+
+import argparse
+import re
+from pathlib import Path
+
+import numpy as np
+from mmengine.utils import track_iter_progress
+from PIL import Image
+
+from rsmamba_mm.datasets import LoadPaletteAnnotations
+from rsmamba_mm.datasets.folder import find_images
+from rsmamba_mm.datasets.transforms import read_bands
+from rsmamba_mm.errors import MissingDataError, OptionError, UserError
+
+CLASSES = {
+    'impervious_surface': (255, 255, 255),
+    'building': (0, 0, 255),
+    'low_vegetation': (0, 255, 255),
+    'tree': (0, 255, 0),
+    'car': (255, 255, 0),
+    'clutter': (255, 0, 0),
+}
+PARTS = ('train', 'val', 'test')
+# what the names of a tile's files end with, beside the tile's own
+ENDINGS = re.compile(r'(_RGBIR|_IRRG|_RGB|_label)?(_noBoundary)?$')
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument('images', type=Path, help='folder of the tiles (top, or 2_Ortho_RGB)')
+    parser.add_argument('masks', type=Path, help='folder of their masks, in colours')
+    parser.add_argument('--eroded', type=Path, help='masks with eroded borders, for validation and test')
+    parser.add_argument('--out', type=Path, required=True, help='folder for the patches')
+    parser.add_argument(
+        '--parts', type=int, nargs=3, default=[22, 2, 9], metavar=('TRAIN', 'VAL', 'TEST'),
+        help='number of tiles of each part (default: 22 2 9, as published on Vaihingen)',
+    )  # fmt: skip
+    parser.add_argument('--seed', type=int, default=0, help='of the split (default: 0)')
+    parser.add_argument('--patch', type=int, default=1024, help='side of a patch in pixels (default: 1024)')
+    parser.add_argument('--train-stride', type=int, help='between training patches (default: half a patch)')
+    parser.add_argument(
+        '--rich', nargs=2, metavar=('CLASS', 'SHARE'),
+        help='write training patches of half the size too where CLASS covers more than SHARE of them: '
+        'car 0.1, as released',
+    )  # fmt: skip
+    args = parser.parse_args()
+    try:
+        convert(args)
+    except (UserError, OSError, ValueError) as error:
+        parser.error(str(error))
+
+
+def convert(args: argparse.Namespace) -> None:
+    """Write the patches and ``split.txt``, and say how many there are."""
+    stride = args.train_stride or args.patch // 2
+    if args.patch < 32 or not 1 <= stride <= args.patch:
+        raise OptionError(
+            f'--patch must be at least 32 and --train-stride from 1 to it, got {args.patch} and {stride}'
+        )
+    rich = None if args.rich is None else (_known_class(args.rich[0]), _share(args.rich[1]))
+    tiles = find_tiles(args.images, args.masks)
+    eroded = {} if args.eroded is None else find_tiles(args.images, args.eroded)
+    if min(args.parts) < 0 or not 0 < sum(args.parts) <= len(tiles):
+        raise OptionError(
+            f'--parts {" ".join(map(str, args.parts))}: {args.images} has {len(tiles)} tiles with masks'
+        )
+    order = np.random.default_rng(args.seed).permutation(sorted(tiles))
+    ends = np.cumsum(args.parts)
+    split = {
+        part: sorted(order[end - count : end].tolist())
+        for part, count, end in zip(PARTS, args.parts, ends, strict=True)
+    }
+    work = [(part, name) for part, names in split.items() for name in names]
+    counts = dict.fromkeys(PARTS, 0)
+    for part, name in track_iter_progress(work):
+        image, mask = tiles[name]
+        if part != 'train':
+            mask = eroded.get(name, (image, mask))[1]
+        pixels, labels = read_tile(image, mask)
+        windows = list(cut(pixels, labels, args.patch, stride if part == 'train' else args.patch))
+        if part == 'train' and rich is not None:
+            label, share = rich
+            small = cut(pixels, labels, args.patch // 2, args.patch // 4)
+            windows += [(f'{place}_rich', x, y) for place, x, y in small if (y == label).mean() > share]
+        for place, x, y in windows:
+            save(x, args.out / 'img_dir' / part / f'{name}_{place}.png')
+            save(y, args.out / 'ann_dir' / part / f'{name}_{place}.png')
+        counts[part] += len(windows)
+    lines = (f'{part}: {" ".join(names)}\n' for part, names in split.items())
+    (args.out / 'split.txt').write_text(''.join(lines))
+    said = ', '.join(
+        f'{counts[part]} {part} patches of {len(split[part])} tiles' for part in PARTS if split[part]
+    )
+    print(f'\n{args.out}: {said}; the tiles are listed in {args.out / "split.txt"}')
+
+
+def find_tiles(images: Path, masks: Path) -> dict[str, tuple[Path, Path]]:
+    """Image and mask of each tile that has both, by the tile's name."""
+    for folder in (images, masks):
+        if not folder.is_dir():
+            raise MissingDataError(f'no such folder: {folder}')
+    named = [{ENDINGS.sub('', path.stem): path for path in find_images(f)} for f in (images, masks)]
+    tiles = {name: (named[0][name], named[1][name]) for name in sorted(set(named[0]) & set(named[1]))}
+    if not tiles:
+        raise MissingDataError(
+            f'no image in {images} has a mask of its name in {masks}: expected are files such as '
+            'top_mosaic_09cm_area1.tif, or top_potsdam_2_10_RGB.tif with top_potsdam_2_10_label.tif'
+        )
+    return tiles
+
+
+def read_tile(image: Path, mask: Path) -> tuple[np.ndarray, np.ndarray]:
+    """Bands ``(H, W, 3)`` and labels ``(H, W)`` of a tile, uint8; 0 is ignored."""
+    pixels = read_bands(str(image), [1, 2, 3]).astype(np.uint8)
+    # one tile of Potsdam has colours that are off by a few levels
+    colours = np.where(read_bands(str(mask), [1, 2, 3]) > 127, 255, 0).astype(np.uint8)
+    try:
+        labels = LoadPaletteAnnotations(list(CLASSES.values())).labels_of(colours) + np.uint8(1)
+    except ValueError as error:
+        raise ValueError(f'{mask}: {error}') from None
+    if labels.shape != pixels.shape[:2]:
+        raise OptionError(f'{image} is {pixels.shape[:2]}, but {mask} is {labels.shape}')
+    return pixels, labels
+
+
+def cut(pixels: np.ndarray, labels: np.ndarray, size: int, stride: int):
+    """Windows as (place, pixels, labels), all of the full size, padded with zeros."""
+    height, width = labels.shape
+    for top in range(0, max(height - size, 0) + stride, stride):
+        for left in range(0, max(width - size, 0) + stride, stride):
+            window = (slice(top, top + size), slice(left, left + size))
+            y = labels[window]
+            if y.any():  # else all of it is ignored
+                missing = [(0, size - n) for n in y.shape]
+                yield f'{top}_{left}', np.pad(pixels[window], [*missing, (0, 0)]), np.pad(y, missing)
+
+
+def save(array: np.ndarray, path: Path) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(array).save(path)
+
+
+def _known_class(name: str) -> int:
+    if name not in CLASSES:
+        raise OptionError(f'--rich: no class {name!r}; known are {", ".join(CLASSES)}')
+    return list(CLASSES).index(name) + 1
+
+
+def _share(text: str) -> float:
+    try:
+        share = float(text)
+    except ValueError:
+        share = -1.0
+    if not 0 <= share < 1:
+        raise OptionError(f'--rich: the share is from 0 to 1, got {text}')
+    return share
+
+
+if __name__ == '__main__':
+    main()
