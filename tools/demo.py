@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
-"""Watch RSMamba learn: train, test, and leave pictures.
+"""Watch RSMamba and UNetMamba learn: train, test, and leave pictures.
 
-Without options it learns synthetic aerial scenes; ``--data FOLDER`` takes a folder of your own with one
-subfolder of images for each class, and splits it: a fifth is for the test, and a tenth of the rest for
-choosing the checkpoint.
+Without options both learn synthetic aerial scenes, one to name them and one to map their land cover.
+``--data FOLDER`` takes a folder of your own for RSMamba, with one subfolder of images for each class, and
+splits it: a fifth is for the test, and a tenth of the rest for choosing the checkpoint.
 """
 
 from __future__ import annotations
@@ -11,7 +11,9 @@ from __future__ import annotations
 import argparse
 import shutil
 import time
+from collections.abc import Iterator
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
@@ -26,41 +28,68 @@ from rsmamba_mm.datasets import mean_colour_accuracy  # noqa: E402
 from rsmamba_mm.datasets.folder import find_scenes, write_split  # noqa: E402
 from rsmamba_mm.errors import OptionError, UserError  # noqa: E402
 
-CONFIGS = Path(__file__).resolve().parents[1] / 'configs' / 'rsmamba'
+CONFIGS = Path(__file__).resolve().parents[1] / 'configs'
+TASKS = {
+    'classification': CONFIGS / 'rsmamba' / 'rsmamba-t_synthetic-128px.py',
+    'segmentation': CONFIGS / 'unetmamba' / 'unetmamba_rest-lite_synthetic-128x128.py',
+}
+PICTURES = ('learning_curve.png', 'confusion_matrix.png', 'predictions.png')
 TRAIN_SHARE = 0.8  # of which the config holds out a tenth for model selection
-# how many images the demo trains on, repeats counted: a few minutes on two cores
-DEMO_IMAGES = 20_000
+# how many images of a folder the demo trains on, repeats counted: a few minutes on two cores
+FOLDER_IMAGES = 20_000
+
+
+class Outcome(NamedTuple):
+    """What a run ended with."""
+
+    runner: Runner
+    tester: Runner
+    metrics: dict[str, float]
+    checkpoint: Path
+    pictures: list[Path]
+    seconds: tuple[float, float]
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument('--data', help='folder with one subfolder of images for each class')
+    parser.add_argument('--task', choices=TASKS, help='one of the two alone (default: both)')
+    parser.add_argument(
+        '--data', help='folder with one subfolder of images for each class: classification of these'
+    )
     parser.add_argument('--work-dir', default='work_dirs/demo', help='default: work_dirs/demo')
     parser.add_argument('--epochs', type=int, help='default: a few minutes on two cores')
     parser.add_argument('--seed', type=int, default=0, help='default: 0')
     args = parser.parse_args()
-    work_dir = Path(args.work_dir)
     try:
-        cfg = folder_config(Path(args.data), work_dir) if args.data else synthetic_config()
+        if args.data and args.task == 'segmentation':
+            raise OptionError(
+                '--data is for classification: a segmenter needs masks; see configs/unetmamba'
+            )
         if args.epochs is not None and args.epochs < 2:
             raise OptionError(f'--epochs must be at least 2, got {args.epochs}')
+        tasks = ['classification'] if args.data else [args.task] if args.task else list(TASKS)
+        configs = {}
+        for task in tasks:
+            work_dir = Path(args.work_dir) / task
+            configs[task] = (
+                folder_config(Path(args.data), work_dir) if args.data else Config.fromfile(TASKS[task])
+            )
+            if args.epochs is not None:
+                set_epochs(configs[task], args.epochs)
+            configs[task].work_dir = str(work_dir)
+            configs[task].randomness.seed = args.seed
     except (UserError, ValueError) as error:
         parser.error(str(error))
-    if args.epochs is not None:
-        set_epochs(cfg, args.epochs)
-    cfg.work_dir = str(work_dir)
-    cfg.randomness.seed = args.seed
-    run(cfg, work_dir)
-
-
-def synthetic_config() -> Config:
-    return Config.fromfile(CONFIGS / 'rsmamba-t_synthetic-128px.py')
+    reports = dict(classification=report_classification, segmentation=report_segmentation)
+    # the figures of all of them together, at the end
+    said = [reports[task](run(cfg)) for task, cfg in configs.items()]
+    print('\n' + '\n\n'.join(said))
 
 
 def folder_config(folder: Path, work_dir: Path) -> Config:
     """The demo's config on a folder of class subfolders, with the lists of its split written."""
     classes, images, labels = find_scenes(folder)
-    cfg = Config.fromfile(CONFIGS / 'rsmamba-t_folder-128px.py')
+    cfg = Config.fromfile(CONFIGS / 'rsmamba' / 'rsmamba-t_folder-128px.py')
     lists = (work_dir / 'split').resolve()
     training, _ = write_split(images, labels, TRAIN_SHARE, lists)
     for split, name in (('train', 'train'), ('val', 'train'), ('test', 'val')):
@@ -68,7 +97,7 @@ def folder_config(folder: Path, work_dir: Path) -> Config:
             data_root=str(folder.resolve()), ann_file=str(lists / f'{name}.txt')
         )
     cfg.model.head.num_classes = cfg.data_preprocessor.num_classes = len(classes)
-    set_epochs(cfg, max(2, round(DEMO_IMAGES / len(training))))
+    set_epochs(cfg, max(2, round(FOLDER_IMAGES / len(training))))
     return cfg
 
 
@@ -78,8 +107,9 @@ def set_epochs(cfg: Config, epochs: int) -> None:
     cfg.train_cfg.val_interval = max(1, epochs // 10)
 
 
-def run(cfg: Config, work_dir: Path) -> None:
-    """Train, test the best checkpoint, draw, and say the figures."""
+def run(cfg: Config) -> Outcome:
+    """Train, test the best checkpoint, and collect the pictures."""
+    work_dir = Path(cfg.work_dir)
     started = time.perf_counter()
     runner = Runner.from_cfg(cfg)
     runner.train()
@@ -91,36 +121,78 @@ def run(cfg: Config, work_dir: Path) -> None:
     metrics = tester.test()
     tested = time.perf_counter()
 
-    drawn = [
-        Path(runner.log_dir) / 'learning_curve.png',
-        Path(tester.log_dir) / 'confusion_matrix.png',
-        Path(tester.log_dir) / 'predictions.png',
-    ]
-    pictures = [shutil.copy(picture, work_dir) for picture in drawn]
-    dataset = tester.test_dataloader.dataset
-    baseline = mean_colour_accuracy(
-        pixels(runner.train_dataloader.dataset), pixels(tester.test_dataloader.dataset)
-    )
-    parameters = sum(p.numel() for p in runner.model.parameters())
-    print(
-        f'\nRSMamba ({parameters:,} parameters), {len(dataset.CLASSES)} classes, '
-        f'{len(dataset)} test images:\n'
-        f'  accuracy             {metrics["accuracy/top1"]:6.2f} %\n'
-        f'  macro F1             {metrics["single-label/f1-score"]:6.2f} %\n'
-        f'  nearest mean colour  {baseline:6.2f} %   (what colour alone would give)\n'
-        f'  training {trained - started:.0f} s, test {tested - trained:.0f} s\n'
-        f'Checkpoint: {best}\nPictures:'
-    )
-    for picture in pictures:
-        print(f'  {picture}')
+    folders = (Path(runner.log_dir), Path(tester.log_dir))
+    drawn = (folder / name for name in PICTURES for folder in folders if (folder / name).is_file())
+    pictures = [Path(shutil.copy(picture, work_dir)) for picture in drawn]
+    return Outcome(runner, tester, metrics, best, pictures, (trained - started, tested - trained))
 
 
-def pixels(dataset, most: int = 1200):
-    """Images and labels of a data set, through its own pipeline; a random part of a large one."""
+def report_classification(outcome: Outcome) -> str:
+    metrics, dataset = outcome.metrics, outcome.tester.test_dataloader.dataset
+    baseline = mean_colour_accuracy(scenes(outcome.runner.train_dataloader.dataset), scenes(dataset))
+    return report(
+        'RSMamba',
+        outcome,
+        f'{len(dataset.CLASSES)} classes',
+        f'  accuracy             {metrics["accuracy/top1"]:6.2f} %',
+        f'  macro F1             {metrics["single-label/f1-score"]:6.2f} %',
+        f'  nearest mean colour  {baseline:6.2f} %   (what colour alone would give)',
+    )
+
+
+def report_segmentation(outcome: Outcome) -> str:
+    metrics, dataset = outcome.metrics, outcome.tester.test_dataloader.dataset
+    baseline = mean_colour_accuracy(pixels(outcome.runner.train_dataloader.dataset), pixels(dataset))
+    classes = dataset.metainfo['classes']
+    return report(
+        'UNetMamba',
+        outcome,
+        f'{len(classes)} classes of land cover',
+        f'  mIoU                 {metrics["mIoU"]:6.2f} %',
+        f'  mean F1              {metrics["mFscore"]:6.2f} %',
+        f'  overall accuracy     {metrics["aAcc"]:6.2f} %',
+        f'  nearest mean colour  {baseline:6.2f} %   (of pixels: what colour alone would give)',
+        '  IoU: ' + ', '.join(f'{name} {metrics[f"IoU.{name}"]:.1f}' for name in classes),
+    )
+
+
+def report(name: str, outcome: Outcome, classes: str, *figures: str) -> str:
+    parameters = sum(p.numel() for p in outcome.tester.model.parameters())
+    images = len(outcome.tester.test_dataloader.dataset)
+    training, test = outcome.seconds
+    return '\n'.join(
+        [
+            f'{name} ({parameters:,} parameters), {classes}, {images} test images:',
+            *figures,
+            f'  training {training:.0f} s, test {test:.0f} s',
+            f'  checkpoint {outcome.checkpoint}',
+            *(f'  picture    {picture}' for picture in outcome.pictures),
+        ]
+    )
+
+
+def samples(dataset, most: int) -> Iterator:
+    """Images ``(H, W, 3)`` and annotations of a data set, through its own pipeline; a random part of a
+    large one."""
     for index in np.random.default_rng(0).permutation(len(dataset))[:most].tolist():
         sample = dataset[index]
-        image = sample['inputs'].permute(1, 2, 0).numpy()
-        yield image, int(sample['data_samples'].gt_label)
+        yield sample['inputs'].permute(1, 2, 0).numpy(), sample['data_samples']
+
+
+def scenes(dataset, most: int = 1200) -> Iterator:
+    """Images with their labels."""
+    for image, annotation in samples(dataset, most):
+        yield image, int(annotation.gt_label)
+
+
+def pixels(dataset, most: int = 120, of_each: int = 200) -> Iterator:
+    """Single pixels with their labels."""
+    generator = np.random.default_rng(0)
+    for image, annotation in samples(dataset, most):
+        labels = annotation.gt_sem_seg.data[0].numpy()
+        rows, columns = (generator.integers(0, side, of_each) for side in labels.shape)
+        for row, column in zip(rows, columns, strict=True):
+            yield image[None, None, row, column], int(labels[row, column])
 
 
 if __name__ == '__main__':

@@ -180,8 +180,8 @@ class LoadPaletteAnnotations(BaseTransform):
         if unknown.size:
             first = tuple((int(unknown[0]) // _CODE % 256).tolist())
             raise ValueError(
-                f'{unknown.size} pixels have a colour that is no class, the first {first}. Known colours: '
-                f'{", ".join(map(str, self.colours))}; add it to palette or ignore of LoadPaletteAnnotations'
+                f'{unknown.size} pixels have a colour that is no class, the first {first}. Known: '
+                f'{", ".join(map(str, self.colours))}; add it to palette or ignore'
             )
         return self.labels[places]
 
