@@ -4,6 +4,7 @@ import re
 import shlex
 import subprocess
 import sys
+from argparse import Namespace
 from pathlib import Path
 
 import cv2
@@ -13,11 +14,14 @@ from mmengine.config import Config, DictAction
 from mmengine.runner import Runner
 
 import rsmamba_mm
+from rsmamba_mm.apis import prepare_train
 from rsmamba_mm.datasets.folder import find_scenes, write_split
+from rsmamba_mm.errors import MissingDataError
 
 ROOT = Path(__file__).parents[1]
 CONFIGS = sorted(path for path in (ROOT / 'configs').glob('*/*.py') if path.parent.name != '_base_')
 RSMAMBA = [path for path in CONFIGS if path.parent.name == 'rsmamba']
+UNETMAMBA = [path for path in CONFIGS if path.parent.name == 'unetmamba']
 BASELINES = [path for path in CONFIGS if path.parent.name == 'baselines']
 COMMANDS = re.findall(r'`python tools/train\.py (.*?)`', (ROOT / 'configs/rsmamba/README.md').read_text())
 
@@ -67,7 +71,7 @@ def two_classes(scene_folder: Path, work_dir: Path) -> Path:
 
 def land_cover_folder(folder: Path, classes: int) -> Path:
     """Two images with masks, as mmseg's converters lay them out."""
-    for part in ('train', 'val'):
+    for part in ('train', 'val', 'test'):
         for kind, channels, top in (('img_dir', 3, 256), ('ann_dir', 1, classes)):
             place = folder / kind / part
             place.mkdir(parents=True, exist_ok=True)
@@ -78,19 +82,38 @@ def land_cover_folder(folder: Path, classes: int) -> Path:
     return folder
 
 
+def dubai_folder(folder: Path) -> Path:
+    """Two images a tile, with masks in colours."""
+    from rsmamba_mm.datasets import DubaiDataset
+
+    colours = np.array([*DubaiDataset.METAINFO['palette'], (0, 0, 0)], np.uint8)[:, ::-1]
+    for tile in (1, 2, 3, 4, 5, 7):
+        for kind, suffix in (('images', 'jpg'), ('masks', 'png')):
+            place = folder / f'tile{tile}' / kind
+            place.mkdir(parents=True, exist_ok=True)
+            for index in range(2):
+                blocks = colours[np.random.default_rng(index).integers(0, len(colours), (3, 4))]
+                cv2.imwrite(str(place / f'{index}.{suffix}'), blocks.repeat(20, 0).repeat(20, 1))
+    return folder
+
+
 def miniature(cfg: Config, scene_folder: Path, work_dir: Path) -> Config:
     """An iteration or two on a few images, everything else as the config says."""
     for split in ('train', 'val', 'test'):
         loader = cfg[f'{split}_dataloader']
         loader.update(batch_size=2, num_workers=0, persistent_workers=False)
         dataset = loader.dataset
-        if cfg.default_scope == 'mmseg':
-            classes = cfg.model.decode_head.num_classes
-            inner = dataset.get('dataset', dataset)
-            inner.data_root = str(land_cover_folder(work_dir / 'land_cover', classes))
-            continue
         if dataset.type == 'SyntheticScenes':
             dataset.num_images = 4
+            continue
+        if cfg.default_scope == 'mmseg':
+            inner = dataset.get('dataset', dataset)
+            inner.indices = 2
+            if inner.type == 'DubaiDataset':
+                inner.data_root = str(dubai_folder(work_dir / 'dubai'))
+            else:
+                classes = cfg.model.decode_head.num_classes
+                inner.data_root = str(land_cover_folder(work_dir / 'land_cover', classes))
             continue
         if dataset.type == 'SceneFolder':
             rasters = dataset.pipeline[0].type == 'LoadGeoImage'
@@ -126,6 +149,34 @@ def test_config_trains_validates_and_tests(path, scene_folder, tmp_path):
     figures = runner.test()
     key = 'mIoU' if runner.cfg.default_scope == 'mmseg' else 'accuracy/top1'
     assert 0 <= figures[key] <= 100
+
+
+@pytest.mark.parametrize('path', UNETMAMBA, ids=lambda path: path.stem)
+def test_time_augmentation_is_in_the_config(path):
+    """As released: which flips, turns and scales."""
+    views = dict(type='D4SegTTAModel')
+    if 'loveda' in path.stem:
+        views.update(flips=('horizontal',), rotations=(0,), scales=(0.75, 1.0, 1.25, 1.5))
+    elif 'potsdam' in path.stem:
+        views.update(rotations=(0,), scales=(0.75, 1.0, 1.25, 1.5))
+    elif 'vaihingen-' in path.stem:
+        views.update(scales=(0.5, 0.75, 1.0, 1.25, 1.5))
+    cfg = Config.fromfile(path)
+    assert cfg.tta_model == views
+    assert cfg.tta_pipeline == cfg.test_dataloader.dataset.pipeline
+
+
+@pytest.mark.parametrize('path', UNETMAMBA, ids=lambda path: path.stem)
+def test_missing_land_cover_is_said_at_once(path, tmp_path):
+    cfg = Config.fromfile(path)
+    if 'data_root' not in cfg:
+        return
+    options = dict(config=str(path), resume=None, amp=False, auto_scale_lr=False, no_validate=False)
+    options.update(launcher='none', local_rank=0, work_dir=str(tmp_path / 'run'))
+    options.update(cfg_options=dict(data_root=str(tmp_path / 'nowhere')))
+    with pytest.raises(MissingDataError, match=r'nowhere.*data_root=FOLDER'):
+        prepare_train(Namespace(**options)).train()
+    assert not (tmp_path / 'run').exists() or 'dubai' in path.stem
 
 
 @pytest.mark.parametrize('path', RSMAMBA, ids=lambda path: path.stem)

@@ -23,12 +23,13 @@ def test_demo_on_a_folder(root, scene_folder, tmp_path):
     assert result.returncode == 0, result.stdout + result.stderr
     assert '3 classes, 6 test images' in result.stdout
     assert 'nearest mean colour' in result.stdout
+    work_dir = tmp_path / 'classification'
     for name in PICTURES:
-        height, width, _ = cv2.imread(str(tmp_path / name)).shape
+        height, width, _ = cv2.imread(str(work_dir / name)).shape
         assert height > 300 and width > 300
-        assert str(tmp_path / name) in result.stdout
+        assert str(work_dir / name) in result.stdout
     names = {
-        split: {line.split()[0] for line in (tmp_path / 'split' / f'{split}.txt').open()}
+        split: {line.split()[0] for line in (work_dir / 'split' / f'{split}.txt').open()}
         for split in ('train', 'val')
     }
     assert [len(part) for part in names.values()] == [24, 6]
@@ -43,3 +44,5 @@ def test_demo_says_what_the_folder_should_be(root, tmp_path):
     assert 'did you mean' in result.stderr
     result = demo(root, '--data', tmp_path / 'none', '--work-dir', tmp_path / 'out')
     assert 'data folder not found' in result.stderr
+    result = demo(root, '--data', tmp_path, '--task', 'segmentation')
+    assert 'a segmenter needs masks' in result.stderr

@@ -99,3 +99,18 @@ def test_without_data_it_is_said_what_to_do(root, tmp_path):
     assert f'no class folders in {tmp_path}/none/Images' in said and 'as downloaded from http' in said
     assert '--cfg-options data_root=FOLDER' in said and 'split_scenes.py ucmerced FOLDER' in said
     assert 'Traceback' not in message
+
+
+@pytest.mark.slow
+@pytest.mark.smoke
+def test_segmenter_with_and_without_augmentation(root, tmp_path):
+    config = 'configs/unetmamba/unetmamba_rest-lite_synthetic-128x128.py'
+    call(root, 'train.py', config, '--work-dir', tmp_path, *MINIATURE, 'train_cfg.max_epochs=1')
+    checkpoint, figures = tmp_path / 'epoch_1.pth', []
+    for options in ((), (), ('--tta',)):
+        work_dir = tmp_path / str(len(figures))
+        call(root, 'test.py', config, checkpoint, '--work-dir', work_dir, *options, *MINIATURE)
+        figures.append(metrics(work_dir))
+        assert all(len(list(work_dir.glob(f'*/{name}'))) == 1 for name in ('predictions.png', 'classes.csv'))
+    assert figures[0] == figures[1] != figures[2]
+    assert {'mIoU', 'mFscore', 'aAcc', 'IoU.building'} <= set(figures[2])
