@@ -3,9 +3,9 @@
 
 ``python tools/analysis_tools/model_table.py`` writes them anew; ``--check`` says which are out of date.
 Parameters and multiply-adds of matrix products and convolutions are those of inference, at the size of the
-test images; the scans' operations, 9·B·L·D·N + B·D·L each, stand in a column of their own. A segmenter's
-multiply-adds are parted between encoder and decoder, and its parameters shown with the head for training
-too.
+test images (a segmenter's: ``Input Size`` in the metafile, else its crops); the scans' operations,
+9·B·L·D·N + B·D·L each, stand in a column of their own. A segmenter's multiply-adds are parted between
+encoder and decoder, and its parameters shown with the head for training too.
 """
 
 from __future__ import annotations
@@ -72,9 +72,9 @@ def row(entry: dict, published: bool) -> dict[str, str]:
     init_default_scope(cfg.default_scope)
     model = MODELS.build(cfg.model)
     segmenter = cfg.default_scope == 'mmseg'
-    size = about['Input Size'] if segmenter else image_size(cfg)
+    size = about.get('Input Size') or image_size(cfg)
     shape = 1, len(cfg.data_preprocessor.mean), size, size
-    auxiliary = parameters(model.auxiliary_head) if segmenter else 0
+    auxiliary = parameters(model.auxiliary_head) if segmenter and model.with_auxiliary_head else 0
     adds, scans = count_operations(model, shape)
     cells = {
         'config': f'[{path.name}]({path.name})',
@@ -95,7 +95,9 @@ def row(entry: dict, published: bool) -> dict[str, str]:
 
 
 def image_size(cfg: Config) -> int:
-    """Of a classifier's test images."""
+    """Of a classifier's test images; of a segmenter's crops, as its test images are of any size."""
+    if cfg.default_scope == 'mmseg':
+        return cfg.data_preprocessor.size[0]
     dataset = cfg.test_dataloader.dataset
     return dataset.get('img_size') or next(
         step.crop_size for step in dataset.pipeline if step.type == 'CenterCrop'
