@@ -33,7 +33,8 @@ def count_operations(model: nn.Module, shape: Sequence[int]) -> tuple[int, int]:
         tuple[int, int]: Multiply-adds of matrix products and convolutions, and the scans' operations,
         ``9·B·L·D·N + B·D·L`` each. The projection of a scan's steps is a matrix product.
     """
-    model = deepcopy(model).to('meta').eval()
+    model = deepcopy(model).to('meta')
+    model.eval()  # of some of OpenMMLab's backbones it returns nothing
     x = torch.empty(*shape, device='meta')
 
     def total(formulas: dict) -> int:

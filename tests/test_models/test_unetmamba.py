@@ -240,6 +240,7 @@ def test_behind_any_backbone(name):
     losses = model.loss(torch.randn(2, 3, 64, 64), samples(2, (64, 64), 4))
     total = sum(value for key, value in losses.items() if 'loss' in key)
     total.backward()
+    assert count_operations(model.backbone, (1, 3, 64, 64))[0] > 0
     without = [name for name, p in model.named_parameters() if p.requires_grad and p.grad is None]
     assert not without and total.isfinite()
     assert {'decode.loss_ce', 'decode.loss_dice', 'aux.loss_ce'} <= set(losses)
