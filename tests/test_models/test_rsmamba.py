@@ -8,6 +8,7 @@ from mmengine.runner import load_checkpoint
 from mmengine.runner.checkpoint import save_checkpoint
 
 from rsmamba_mm.models import RSMamba
+from rsmamba_mm.models.complexity import count_operations
 
 DATA = Path(__file__).parents[1] / 'data'
 TINY = dict(embed_dims=32, num_layers=3, feedforward_channels=64)
@@ -402,6 +403,7 @@ def test_mmengine_counts_the_scan():
     in_and_out, x_and_dt = 3 * 64 * 32 * (128 + 64), 9 * 64 * 64 * (2 + 32 + 2)
     pooled_and_gate = 3 * (3 * 64 * 32 + 3 * 96)
     assert counts['linear'] == in_and_out + x_and_dt + pooled_and_gate
+    assert count_operations(tiny(), IMAGES[:1].shape)[1] == scans
 
 
 @pytest.mark.slow

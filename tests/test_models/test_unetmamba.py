@@ -10,6 +10,7 @@ from mmengine.config import ConfigDict
 from mmengine.registry import MODELS, init_default_scope
 
 from rsmamba_mm.models import MambaSegDecoder, SoftCrossEntropyLoss, SoftDiceLoss
+from rsmamba_mm.models.complexity import count_operations
 
 pytest.importorskip('mmseg.models')
 from rsmamba_mm.models.heads import LocalSupervisionHead
@@ -81,6 +82,19 @@ def test_published_parameter_counts():
     assert count(with_lsm.neck.expand_layers) == 754_688
     assert count(with_lsm.neck.concat_back_dim) == 172_480
     assert count(with_lsm.decode_head) == 390
+
+
+def test_published_costs():
+    model, shape = unetmamba(), (1, 3, 1024, 1024)
+    adds, scans = count_operations(model, shape)
+    encoder, none = count_operations(model.backbone, shape)
+    assert encoder == pytest.approx(63.08e9, rel=5e-3) and none == 0
+    assert adds - encoder == pytest.approx(36.10e9, rel=5e-3)
+    assert adds == pytest.approx(99.18e9, rel=5e-3)
+    # blocks, directions, tokens and inner channels of each stage
+    assert scans == sum(2 * 4 * (1024 // s) ** 2 * 32 * s * 145 for s in (16, 8, 4))
+    assert scans == pytest.approx(17.0e9, rel=5e-3)
+    assert {p.device.type for p in model.parameters()} == {'cpu'}  # counted on a copy
 
 
 @pytest.mark.skipif(not GOLDEN.is_file(), reason='the published outputs are not here')
@@ -226,6 +240,7 @@ def test_behind_any_backbone(name):
     losses = model.loss(torch.randn(2, 3, 64, 64), samples(2, (64, 64), 4))
     total = sum(value for key, value in losses.items() if 'loss' in key)
     total.backward()
+    assert count_operations(model.backbone, (1, 3, 64, 64))[0] > 0
     without = [name for name, p in model.named_parameters() if p.requires_grad and p.grad is None]
     assert not without and total.isfinite()
     assert {'decode.loss_ce', 'decode.loss_dice', 'aux.loss_ce'} <= set(losses)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import json
 import platform
 import statistics
@@ -10,29 +11,49 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import NamedTuple
 
 import torch
 
 Step = Callable[[], None]
 
 
-def interleave(sides: list[str], repeats: int) -> tuple[dict[str, list[float]], dict[str, float]]:
-    """Seconds of each side's steps and the memory growth of its first, in MB.
+def make_parser(description: str) -> argparse.ArgumentParser:
+    """The options of every benchmark."""
+    parser = argparse.ArgumentParser(description=description)
+    parser.add_argument('--repeats', type=int, default=3)
+    parser.add_argument('--json', type=Path, metavar='FILE', help='write the figures there')
+    parser.add_argument('--serve', metavar='SIDE', help=argparse.SUPPRESS)
+    return parser
 
-    Each side runs in a process of its own (this program again, with ``--serve SIDE``), so that none
-    meets another's memory, caches or settings. They take turns, so that whatever else the machine does
-    meets them all.
+
+class Figures(NamedTuple):
+    """What was measured of each side."""
+
+    seconds: dict[str, list[float]]  # of each step
+    memory: dict[str, float]  # growth in the first step, in MB
+    peak: dict[str, float]  # highest resident size in all steps, in MB
+
+
+def interleave(sides: list[str], repeats: int, size: int | None = None) -> Figures:
+    """Measure the sides, at one of several sizes if one is given.
+
+    Each side runs in a process of its own (this program again, with ``--serve SIDE`` or ``--serve
+    SIDE:SIZE``), so that none meets another's memory, caches or settings. They take turns, so that whatever
+    else the machine does meets them all.
     """
-    processes = {side: _start(side) for side in sides}
-    memory = {side: _ask(process) for side, process in processes.items()}
-    seconds: dict[str, list[float]] = {side: [] for side in sides}
+    processes = {side: _start(side if size is None else f'{side}:{size}') for side in sides}
+    figures = Figures({side: [] for side in sides}, {}, {})
+    for side, process in processes.items():
+        figures.memory[side], figures.peak[side] = _ask(process)
     for _ in range(repeats):
         for side, process in processes.items():
-            seconds[side].append(_ask(process))
+            seconds, figures.peak[side] = _ask(process)
+            figures.seconds[side].append(seconds)
     for process in processes.values():
         process.stdin.close()
         process.wait()
-    return seconds, memory
+    return figures
 
 
 def interleave_here(make_step: Callable[[str], Step], sides: list[str], repeats: int) -> dict:
@@ -57,9 +78,10 @@ def _timed(step: Step) -> float:
 
 
 def serve(step: Step) -> None:
-    """The other end of :func:`interleave`: a figure for each line that is read."""
+    """The other end of :func:`interleave`: a figure and the peak so far for each line that is read."""
     for turn, _ in enumerate(sys.stdin):
-        print('FIGURE', _timed(step) if turn else memory_growth(step), flush=True)
+        figure = _timed(step) if turn else memory_growth(step)
+        print('FIGURE', figure, _resident('VmHWM') / 1024, flush=True)
 
 
 def _start(side: str) -> subprocess.Popen:
@@ -67,12 +89,12 @@ def _start(side: str) -> subprocess.Popen:
     return subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
 
 
-def _ask(process: subprocess.Popen) -> float:
+def _ask(process: subprocess.Popen) -> list[float]:
     process.stdin.write('\n')
     process.stdin.flush()
     for line in process.stdout:
         if line.startswith('FIGURE'):
-            return float(line.split()[1])
+            return [float(word) for word in line.split()[1:]]
     raise SystemExit(f'{" ".join(process.args)} ended early; its error stands above')
 
 
@@ -90,8 +112,13 @@ def _resident(field: str) -> int:
     return next(int(line.split()[1]) for line in lines if line.startswith(field))
 
 
-def table(seconds: dict[str, list[float]], reference: str, memory: dict[str, float] | None = None) -> None:
-    """Print median and spread of each side, and its ratios to the reference side."""
+def table(
+    seconds: dict[str, list[float]],
+    reference: str,
+    memory: dict[str, float] | None = None,
+    peak: dict[str, float] | None = None,
+) -> None:
+    """Print median and spread of each side, its ratios to the reference side, and its peak."""
     base = statistics.median(seconds[reference])
     for name, runs in seconds.items():
         median = statistics.median(runs)
@@ -99,6 +126,8 @@ def table(seconds: dict[str, list[float]], reference: str, memory: dict[str, flo
         if memory and name in memory:
             ratio = memory[reference] / max(memory[name], 1e-9)
             line += f'   {memory[name]:9.0f} MB  {ratio:6.1f}× less'
+        if peak:
+            line += f'   peak {peak[name]:.0f} MB'
         print(line, flush=True)
 
 
@@ -114,7 +143,12 @@ def describe_machine() -> dict:
     )
 
 
-def write_json(path: Path, record: dict) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(dict(machine=describe_machine(), **record), indent=2) + '\n')
-    print(f'record: {path}')
+def write_json(args: argparse.Namespace, **record) -> None:
+    """The record of a run, with its options and the machine, if ``--json`` says where."""
+    if args.json is None:
+        return
+    options = {name: value for name, value in vars(args).items() if name not in ('json', 'serve')}
+    args.json.parent.mkdir(parents=True, exist_ok=True)
+    whole = dict(machine=describe_machine(), options=options, **record)
+    args.json.write_text(json.dumps(whole, indent=2) + '\n')
+    print(f'record: {args.json}')

@@ -14,26 +14,22 @@ from __future__ import annotations
 
 import argparse
 import statistics
-from pathlib import Path
 
 import torch
-from _measure import interleave, interleave_here, serve, table, write_json
+from _measure import interleave, interleave_here, make_parser, serve, table, write_json
 
 from rsmamba_mm.models import RSMamba
 from rsmamba_mm.ops import use_backend
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = make_parser(__doc__.splitlines()[0])
     parser.add_argument('mode', choices=['inference', 'training'])
     parser.add_argument('--arch', default='base', choices=['base', 'large', 'huge'])
     parser.add_argument('--img-size', type=int, default=224)
     parser.add_argument('--batch', type=int, help='default: 1 for inference, 2 for training')
-    parser.add_argument('--repeats', type=int, default=3)
     parser.add_argument('--sides', nargs='+', default=['released', 'torch', 'cpu'])
     parser.add_argument('--one-process', action='store_true', help='take turns in one process')
-    parser.add_argument('--json', type=Path, help='write the figures there')
-    parser.add_argument('--serve', metavar='SIDE', help=argparse.SUPPRESS)
     args = parser.parse_args()
     args.batch = args.batch or (1 if args.mode == 'inference' else 2)
     torch.manual_seed(0)
@@ -47,12 +43,10 @@ def main() -> None:
     if args.one_process:
         seconds = interleave_here(lambda side: make_step(side, args), sides, args.repeats)
     else:
-        seconds, memory = interleave(sides, args.repeats)
+        seconds, memory, _ = interleave(sides, args.repeats)
     rates = {name: seconds.pop(name) for name in RATES if name in seconds}
     table(seconds, args.sides[0], memory)
-    options = {k: v for k, v in vars(args).items() if k not in ('json', 'serve')}
     record = dict(
-        options=options,
         seconds=seconds,
         memory_mb={side: memory[side] for side in seconds if side in memory},
     )
@@ -60,8 +54,7 @@ def main() -> None:
         record['bound'] = bound(rates, args)
         over = statistics.median(seconds[args.sides[-1]]) / record['bound']['seconds']
         print(f'  {args.sides[-1]} over the bound: {over:.2f}')
-    if args.json:
-        write_json(args.json, record)
+    write_json(args, **record)
 
 
 def make_step(side: str, args: argparse.Namespace):

@@ -4,7 +4,7 @@
 Sides: ``published`` is the formulation of mamba_ssm's reference function (decays and inputs of all steps
 as two (B, D, L, N) tensors, then a loop over the steps), and the scan backends named. ``--mixer`` measures
 one training step of a whole mixer instead, against transformers' ``MambaMixer`` with mambapy's scan
-(``requirements/benchmark.txt``).
+(``requirements/benchmark.txt``). With ``--json`` a picture of the lengths stands beside the record.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import statistics
 from pathlib import Path
 
 import torch
-from _measure import interleave, serve, table, write_json
+from _measure import interleave, make_parser, serve, table, write_json
 from torch import Tensor
 
 from rsmamba_mm.layers import MultiPathMamba
@@ -26,15 +26,12 @@ PUBLISHED_LIMIT = 256
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = make_parser(__doc__.splitlines()[0])
     parser.add_argument('--lengths', type=int, nargs='+', default=[256, 1024, 4096, 16384, 65536])
     parser.add_argument('--batch', type=int, default=1)
     parser.add_argument('--channels', type=int, default=384)
-    parser.add_argument('--repeats', type=int, default=3)
     parser.add_argument('--sides', nargs='+', default=['published', 'torch', 'cpu'])
     parser.add_argument('--mixer', action='store_true', help='a mixer, 784 tokens, batch 2')
-    parser.add_argument('--json', type=Path, help='write the figures there, and a picture beside them')
-    parser.add_argument('--serve', metavar='SIDE', help=argparse.SUPPRESS)
     args = parser.parse_args()
     torch.manual_seed(0)
     if args.serve:
@@ -50,13 +47,11 @@ def main() -> None:
         print(
             f'forward and backward, batch {args.batch}, {args.channels} channels, 16 states, {length} steps'
         )
-        figures = interleave([f'{side}:{length}' for side in sides], args.repeats)
-        seconds, memory = ({name.partition(':')[0]: f for name, f in part.items()} for part in figures)
+        seconds, memory, _ = interleave(sides, args.repeats, length)
         table(seconds, sides[0], memory)
         record[str(length)] = dict(seconds=seconds, memory_mb=memory)
+    write_json(args, lengths=record)
     if args.json:
-        options = {k: v for k, v in vars(args).items() if k not in ('json', 'serve')}
-        write_json(args.json, dict(options=options, lengths=record))
         draw(record, args.json.with_suffix('.png'))
 
 
@@ -95,10 +90,9 @@ def measure_mixer(args: argparse.Namespace) -> None:
     """One training step of RSMamba-Base's mixer at 224 px, batch 2."""
     print('training step of one mixer, batch 2, 784 tokens, 192 channels, 3 paths')
     sides = ['released', *(side for side in args.sides if side != 'published')]
-    seconds, memory = interleave(sides, args.repeats)
+    seconds, memory, _ = interleave(sides, args.repeats)
     table(seconds, 'released', memory)
-    if args.json:
-        write_json(args.json, dict(seconds=seconds, memory_mb=memory))
+    write_json(args, seconds=seconds, memory_mb=memory)
 
 
 def mixer_step(side: str):

@@ -2,8 +2,10 @@
 """The table of models in the README of each family of configs, counted from the configs.
 
 ``python tools/analysis_tools/model_table.py`` writes them anew; ``--check`` says which are out of date.
-Parameters and multiply-adds (MMEngine's counter) are of the whole classifier at the size of its test
-images; the scans' operations, 9·B·L·D·N + B·D·L each, stand in a column of their own.
+Parameters and multiply-adds of matrix products and convolutions are those of inference, at the size of the
+test images (a segmenter's: ``Input Size`` in the metafile, else its crops); the scans' operations,
+9·B·L·D·N + B·D·L each, stand in a column of their own. A segmenter's multiply-adds are parted between
+encoder and decoder, and its parameters shown with the head for training too.
 """
 
 from __future__ import annotations
@@ -14,16 +16,17 @@ import sys
 import warnings
 from pathlib import Path
 
-import torch
+from torch import nn
 
 from rsmamba_mm import compat
 
 compat.apply()
 
 import yaml  # noqa: E402
-from mmengine.analysis import FlopAnalyzer  # noqa: E402
 from mmengine.config import Config  # noqa: E402
 from mmengine.registry import MODELS, init_default_scope  # noqa: E402
+
+from rsmamba_mm.models.complexity import count_operations  # noqa: E402
 
 CONFIGS = Path(__file__).resolve().parents[2] / 'configs'
 START, END = '<!-- models: tools/analysis_tools/model_table.py -->\n', '<!-- end of models -->\n'
@@ -57,41 +60,56 @@ def table(folder: Path) -> str:
     """The table of a family, its lines in the order of the metafile."""
     entries = yaml.safe_load((folder / 'metafile.yml').read_text())['Models']
     published = any('Published' in entry['Metadata'] for entry in entries)
-    lines = [
-        '| config | data | input | parameters | multiply-adds | scans |'
-        + ' paper: P / R / F1 |' * published,
-        '|---|---|---|---|---|---|' + '---|' * published,
-    ]
-    for entry in entries:
-        path = CONFIGS.parent / entry['Config']
-        size, parameters, adds, scans = count(path)
-        cells = [
-            f'[{path.name}]({path.name})',
-            entry['Metadata']['Training Data'],
-            f'{size} px',
-            f'{parameters:,}',
-            f'{adds / 1e9:.2f} G',
-            f'{scans / 1e9:.2f} G' if scans else '–',
-        ]
-        if published:
-            cells.append(entry['Metadata'].get('Published', ''))
-        lines.append(f'| {" | ".join(cells)} |')
-    return '\n'.join(lines) + '\n'
+    rows = [row(entry, published) for entry in entries]
+    lines = [rows[0], ['---'] * len(rows[0]), *(cells.values() for cells in rows)]
+    return ''.join(f'| {" | ".join(cells)} |\n' for cells in lines).replace(' --- ', '---')
 
 
-def count(path: Path) -> tuple[int, int, int, int]:
-    """Input size, parameters, multiply-adds without the scans, and the scans' operations."""
+def row(entry: dict, published: bool) -> dict[str, str]:
+    """The cells of a line by their headings, with the paper's figures if any line has some."""
+    path, about = CONFIGS.parent / entry['Config'], entry['Metadata']
     cfg = Config.fromfile(path)
     init_default_scope(cfg.default_scope)
-    model = MODELS.build(cfg.model).eval()
-    size = cfg.test_dataloader.dataset.get('img_size') or next(
-        step.crop_size for step in cfg.test_dataloader.dataset.pipeline if step.type == 'CenterCrop'
+    model = MODELS.build(cfg.model)
+    segmenter = cfg.default_scope == 'mmseg'
+    size = about.get('Input Size') or image_size(cfg)
+    shape = 1, len(cfg.data_preprocessor.mean), size, size
+    auxiliary = parameters(model.auxiliary_head) if segmenter and model.with_auxiliary_head else 0
+    adds, scans = count_operations(model, shape)
+    cells = {
+        'config': f'[{path.name}]({path.name})',
+        'data': about['Training Data'],
+        'input': f'{size} px',
+        'parameters': f'{parameters(model) - auxiliary:,}',
+    }
+    if segmenter:
+        cells['in training'] = f'{parameters(model):,}'
+    cells['multiply-adds'] = giga(adds)
+    if segmenter:
+        encoder, _ = count_operations(model.backbone, shape)
+        cells.update({'encoder': giga(encoder), 'decoder': giga(adds - encoder)})
+    cells['scans'] = giga(scans)
+    if published:
+        cells['paper' if segmenter else 'paper: P / R / F1'] = about.get('Published', '')
+    return cells
+
+
+def image_size(cfg: Config) -> int:
+    """Of a classifier's test images; of a segmenter's crops, as its test images are of any size."""
+    if cfg.default_scope == 'mmseg':
+        return cfg.data_preprocessor.size[0]
+    dataset = cfg.test_dataloader.dataset
+    return dataset.get('img_size') or next(
+        step.crop_size for step in dataset.pipeline if step.type == 'CenterCrop'
     )
-    bands = len(cfg.data_preprocessor.mean)
-    with torch.no_grad():
-        counts = FlopAnalyzer(model, torch.zeros(1, bands, size, size)).by_operator()
-    scans = counts.pop('scan', 0)
-    return size, sum(p.numel() for p in model.parameters()), sum(counts.values()), scans
+
+
+def parameters(module: nn.Module) -> int:
+    return sum(p.numel() for p in module.parameters())
+
+
+def giga(number: int) -> str:
+    return f'{number / 1e9:.2f} G' if number else '–'
 
 
 if __name__ == '__main__':

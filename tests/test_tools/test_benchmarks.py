@@ -1,0 +1,59 @@
+"""The benchmarks at sizes of seconds: they run, and leave a record."""
+
+import json
+import subprocess
+import sys
+
+import pytest
+
+
+def benchmark(root, tool, *args):
+    script = root / 'tools/analysis_tools' / f'{tool}.py'
+    command = [sys.executable, script, *map(str, args)]
+    return subprocess.run(command, capture_output=True, text=True, cwd=root)
+
+
+def record_of(root, tool, *args, out):
+    result = benchmark(root, tool, *args, '--repeats', 1, '--json', out)
+    assert result.returncode == 0, result.stdout + result.stderr
+    return json.loads(out.read_text()), result.stdout
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize('mode', ['inference', 'training'])
+def test_segmenter(root, tmp_path, mode):
+    pytest.importorskip('mmseg.models')
+    sides = ['torch', 'torch-without-lsm']
+    record, said = record_of(
+        root, 'benchmark_segmenter', mode, '--sizes', 32, '--sides', *sides, out=tmp_path / 'record.json'
+    )
+    assert ('outputs with LSM and without it are identical' in said) == (mode == 'inference')
+    figures = record['sizes']['32']
+    assert [list(figures[name]) for name in ('seconds', 'memory_mb', 'peak_mb')] == [sides] * 3
+    assert all(len(runs) == record['options']['repeats'] == 1 for runs in figures['seconds'].values())
+    assert all(figures['peak_mb'][side] > figures['memory_mb'][side] for side in sides)
+    times = figures['seconds']
+    assert figures['lsm']['torch']['time'] == times['torch'][0] / times['torch-without-lsm'][0]
+
+
+@pytest.mark.slow
+def test_classifier(root, tmp_path):
+    args = ('training', '--img-size', 32, '--batch', 2, '--sides', 'torch')
+    record, _ = record_of(root, 'benchmark_model', *args, out=tmp_path / 'record.json')
+    assert record['options']['img_size'] == 32 and list(record['memory_mb']) == ['torch']
+
+
+@pytest.mark.slow
+def test_scan(root, tmp_path):
+    args = ('--lengths', 16, 512, '--channels', 8, '--sides', 'published', 'torch')
+    record, _ = record_of(root, 'benchmark_scan', *args, out=tmp_path / 'record.json')
+    sides = {length: list(figures['seconds']) for length, figures in record['lengths'].items()}
+    assert sides == {'16': ['published', 'torch'], '512': ['torch']}
+    assert (tmp_path / 'record.png').is_file()
+
+
+@pytest.mark.slow
+def test_unknown_side(root):
+    result = benchmark(root, 'benchmark_segmenter', 'training', '--sizes', 32, '--sides', 'cuda')
+    assert result.returncode != 0
+    assert "unknown scan backend 'cuda'" in result.stderr and 'ended early' in result.stderr
