@@ -49,6 +49,19 @@ def test_normalised_attention_is_softmax_and_instance_norm():
     torch.testing.assert_close(attention._normalised(q, k, v), expected)
 
 
+@pytest.mark.parametrize('key', [None, 'model', 'state_dict'])
+def test_imagenet_weights_load(tmp_path, key):
+    """A released classifier: the backbone's names and a head, plain or under a key."""
+    torch.manual_seed(0)
+    source = ResT(TINY)
+    weights = {**source.state_dict(), 'head.weight': torch.zeros(1000, 64), 'head.bias': torch.zeros(1000)}
+    torch.save(weights if key is None else {key: weights, 'epoch': 300}, tmp_path / 'rest_tiny.pth')
+    model = ResT(TINY, init_cfg=dict(type='Pretrained', checkpoint=str(tmp_path / 'rest_tiny.pth')))
+    model.init_weights()
+    for name, x in model.state_dict().items():
+        assert torch.equal(x, source.state_dict()[name]), name
+
+
 @pytest.mark.parametrize('size', [(64, 64), (33, 47), (1, 5), (100, 36)])
 def test_any_size(size):
     maps = ResT(TINY).eval()(torch.randn(1, 3, *size))

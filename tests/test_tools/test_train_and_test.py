@@ -111,6 +111,7 @@ def test_segmenter_with_and_without_augmentation(root, tmp_path):
         work_dir = tmp_path / str(len(figures))
         call(root, 'test.py', config, checkpoint, '--work-dir', work_dir, *options, *MINIATURE)
         figures.append(metrics(work_dir))
-        assert all(len(list(work_dir.glob(f'*/{name}'))) == 1 for name in ('predictions.png', 'classes.csv'))
+        for name in ('predictions.png', 'classes.csv'):
+            assert len(list(work_dir.glob(f'*/{name}'))) == 1
     assert figures[0] == figures[1] != figures[2]
     assert {'mIoU', 'mFscore', 'aAcc', 'IoU.building'} <= set(figures[2])

@@ -24,9 +24,9 @@ class ResT(BaseModule):
     """Efficient transformer for visual recognition (ResT, arXiv:2105.13677), as UNetMamba encodes images.
 
     Four stages of convolutions for position and scale and of attention whose keys and values come from
-    fewer tokens. Parameters bear the released names: ImageNet weights of ResT load by
-    ``init_cfg=dict(type='Pretrained', checkpoint=…)``, the encoder of a released UNetMamba after
-    ``tools/model_converters/unetmamba_to_mmseg.py``.
+    fewer tokens. Parameters bear the released names: released ImageNet weights of ResT, with or without the
+    classifier's head, plain or under ``model``, load by ``init_cfg=dict(type='Pretrained', checkpoint=…)``,
+    the encoder of a released UNetMamba after ``tools/model_converters/unetmamba_to_mmseg.py``.
 
     Args:
         arch (str | dict): ``'lite'``, ``'small'``, ``'base'``, ``'large'``, or a dict of ``embed_dims``,
@@ -174,6 +174,12 @@ class ResT(BaseModule):
             if i in self.out_indices:
                 maps.append(x)
         return tuple(maps)
+
+    def _load_from_state_dict(self, state_dict: dict, prefix: str, *args) -> None:
+        # scripts that train classifiers keep the weights under 'model'
+        for name, x in state_dict.pop(f'{prefix}model', {}).items():
+            state_dict[f'{prefix}{name}'] = x
+        super()._load_from_state_dict(state_dict, prefix, *args)
 
     def train(self, mode: bool = True) -> ResT:
         """Set the mode; what is frozen stays in evaluation."""
