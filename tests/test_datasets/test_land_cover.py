@@ -97,3 +97,37 @@ def test_config_has_the_palette_of_the_data_set(root):
         r'# (building, .*);', (root / 'configs/_base_/datasets/dubai_512x512.py').read_text()
     )
     assert tuple(comment[1].split(', ')) == DubaiDataset.METAINFO['classes']
+
+
+@pytest.mark.parametrize(
+    ('config', 'folder'),
+    [
+        ('loveda-512x512', 'pseudo_loveda_dataset'),
+        ('vaihingen-512x512', 'pseudo_vaihingen_dataset'),
+        ('potsdam-768x768', 'pseudo_potsdam_dataset'),
+    ],
+)
+def test_real_samples_of_mmsegmentation(root, config, folder):
+    from mmengine.config import Config
+    from mmengine.registry import DATASETS, init_default_scope
+
+    samples = REAL.parent / 'mmseg_samples' / folder
+    if not samples.is_dir():
+        pytest.skip("mmsegmentation's samples are not here")
+    cfg = Config.fromfile(root / f'configs/unetmamba/unetmamba_rest-lite_{config}.py')
+    init_default_scope('mmseg')
+    classes = cfg.model.decode_head.num_classes
+    prefix = dict(img_path='img_dir', seg_map_path='ann_dir')
+    train = DATASETS.build(
+        dict(
+            cfg.train_dataloader.dataset,
+            dataset=dict(cfg.train_dataloader.dataset.dataset, data_root=str(samples), data_prefix=prefix),
+        )
+    )
+    test = DATASETS.build(dict(cfg.test_dataloader.dataset, data_root=str(samples), data_prefix=prefix))
+    assert len(train) == len(test) >= 1
+    for dataset in (train, test):
+        sample = dataset[0]
+        labels = sample['data_samples'].gt_sem_seg.data
+        assert labels.shape[1:] == sample['inputs'].shape[1:]
+        assert set(labels.unique().tolist()) <= {*range(classes), 255} and len(labels.unique()) > 2
