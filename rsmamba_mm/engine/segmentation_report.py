@@ -26,7 +26,7 @@ class SegmentationReportHook(ReportHook):
     ``classes.csv``. The table needs :class:`rsmamba_mm.evaluation.LandCoverMetric`.
 
     Args:
-        images (int): How many images to draw, taken evenly from the data set. Defaults to 6.
+        images (int): How many images to draw, chosen at random but always the same. Defaults to 6.
 
     Raises:
         ValueError: If ``images`` is not at least 1.
@@ -39,11 +39,11 @@ class SegmentationReportHook(ReportHook):
 
     def before_test_epoch(self, runner: Runner) -> None:
         """Choose the images, among those that this process tests."""
-        own = range(get_rank(), len(runner.test_dataloader.dataset), get_world_size())
-        self._tested = iter(own)
-        self._chosen = set(
-            np.linspace(0, len(own) - 1, self.images).round().astype(int) * own.step + own.start
-        )
+        own = np.arange(get_rank(), len(runner.test_dataloader.dataset), get_world_size())
+        # not evenly: the order of a data set is often periodic, by class or by place
+        chosen = np.random.default_rng(0).permutation(own)[: self.images]
+        self._tested = iter(own.tolist())
+        self._chosen = set(chosen.tolist())
         self._predicted: dict[int, tuple[np.ndarray, np.ndarray, str]] = {}
 
     def after_test_iter(self, runner: Runner, batch_idx: int, data_batch=None, outputs=None) -> None:
