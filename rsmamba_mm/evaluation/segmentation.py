@@ -14,7 +14,7 @@ class LandCoverMetric(IoUMetric):
     """mmseg's IoUMetric with classes that are left out of the means, and the figures of each class.
 
     On Vaihingen and Potsdam clutter is a class of the model and counts in the overall accuracy, but not in
-    mIoU and mF1.
+    mIoU and mF1. A class that is there and never found has F1 = 0; mmseg's own leaves it out of the mean.
 
     Args:
         exclude (Sequence[str]): Classes to leave out of the means. Defaults to none.
@@ -45,6 +45,17 @@ class LandCoverMetric(IoUMetric):
                 f'{", ".join(meta["classes"])}'
             )
         self._dataset_meta = meta
+
+    @staticmethod
+    def total_area_to_metrics(intersect, union, predicted, labels, *args, **kwargs) -> dict:
+        """As mmseg's, with zeros where a class that is there was never found."""
+        figures = IoUMetric.total_area_to_metrics(intersect, union, predicted, labels, *args, **kwargs)
+        for key, missed in dict(
+            Fscore=(intersect == 0) & (union > 0), Precision=(predicted == 0) & (labels > 0)
+        ).items():
+            if key in figures:
+                figures[key][missed.numpy()] = 0
+        return figures
 
     def compute_metrics(self, results: list) -> dict[str, float]:
         """``aAcc`` of all pixels, the means over the classes that count, and ``IoU.CLASS`` and

@@ -35,6 +35,18 @@ def test_clutter_counts_in_the_accuracy_alone():
     assert everything['aAcc'] == figures['aAcc']
 
 
+def test_a_class_that_is_never_found_counts_as_nothing(monkeypatch):
+    monkeypatch.setattr(f'{__name__}.PREDICTED', torch.zeros_like(TRUTH))  # all is building
+    figures = evaluate()
+    assert figures['IoU.tree'] == figures['Fscore.tree'] == figures['Fscore.clutter'] == 0
+    assert figures['mFscore'] == pytest.approx(figures['Fscore.building'] / 3, abs=0.01)
+    assert figures['mPrecision'] == pytest.approx(100 * 3 / 7 / 3, abs=0.01)
+    monkeypatch.setattr(f'{__name__}.TRUTH', torch.tensor([[0, 0, 0, 1], [1, 1, 1, 255]]))
+    assert evaluate()['mFscore'] == pytest.approx(
+        figures['Fscore.building'] / 2, abs=0.01
+    )  # no clutter at all
+
+
 def test_an_unknown_class_is_refused_before_any_image():
     metric = LandCoverMetric(exclude=['cluter'])
     with pytest.raises(
