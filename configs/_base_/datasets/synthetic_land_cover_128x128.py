@@ -8,11 +8,11 @@ test_pipeline = [dict(type='PackSegInputs')]
 scenes = dict(type='SyntheticScenes', task='segmentation', img_size=128)
 
 train_dataloader = dict(
-    batch_size=8,
+    batch_size=4,
     num_workers=1,
     persistent_workers=True,
     sampler=dict(type='DefaultSampler', shuffle=True),
-    dataset=dict(scenes, num_images=600, seed=0, pipeline=train_pipeline),
+    dataset=dict(scenes, num_images=500, seed=0, pipeline=train_pipeline),
 )
 val_dataloader = dict(
     batch_size=8,
