@@ -69,8 +69,8 @@ class LandCoverMetric(IoUMetric):
         classes = self.dataset_meta['classes']
         counted = [name not in self.exclude for name in classes]
         for key, values in by_class.items():
-            metrics[f'm{key}'] = float(np.round(np.nanmean(values[counted]) * 100, 2))
+            metrics[f'm{key}'] = round(100 * float(np.nanmean(values[counted])), 2)
             if key in ('IoU', 'Fscore'):
                 named = zip(classes, values, strict=True)
-                metrics.update({f'{key}.{name}': float(np.round(100 * v, 2)) for name, v in named})
+                metrics.update({f'{key}.{name}': round(100 * float(v), 2) for name, v in named})
         return metrics
