@@ -12,11 +12,13 @@ import logging
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
 from importlib import import_module
 from types import ModuleType
 
 import torch
+
+from . import probes
 
 ENVIRONMENT_VARIABLE = 'RSMAMBA_SCAN_BACKEND'
 AUTO = 'auto'
@@ -30,6 +32,7 @@ class Backend:
         name (str): Its name.
         module (str): Dotted name of the module that implements it, imported on first use.
         devices (tuple[str] | None): Device types that it runs on; None for all.
+        asked (tuple[str]): Those of them on which ``auto`` passes it over: it runs where asked for.
         priority (int): ``auto`` takes the highest that is available.
         probe (Callable[[], str | None]): Says why the backend cannot run here and what to do about
             it, or None if it can. Called at most once.
@@ -38,6 +41,7 @@ class Backend:
     name: str
     module: str
     devices: tuple[str, ...] | None
+    asked: tuple[str, ...]
     priority: int
     probe: Callable[[], str | None]
 
@@ -50,11 +54,12 @@ def register_backend(
     module: str,
     *,
     devices: tuple[str, ...] | None = None,
+    asked: tuple[str, ...] = (),
     priority: int = 0,
     probe: Callable[[], str | None] = lambda: None,
 ) -> None:
     """Enter a backend into the table; see :class:`Backend` for the arguments."""
-    BACKENDS[name] = Backend(name, module, devices, priority, probe)
+    BACKENDS[name] = Backend(name, module, devices, asked, priority, probe)
     obstacle.cache_clear()
     _automatic.cache_clear()
 
@@ -78,6 +83,8 @@ def _automatic(device_type: str) -> str:
     """The backend that ``auto`` means on a type of device."""
     logger = logging.getLogger('rsmamba_mm')
     for backend in sorted(BACKENDS.values(), key=lambda backend: -backend.priority):
+        if device_type in backend.asked:
+            continue
         reason = obstacle(backend.name, device_type)
         if reason is None:
             logger.info("scan backend '%s' serves tensors on %s", backend.name, device_type)
@@ -170,6 +177,21 @@ def _probe_cpu() -> str | None:
     return probe()
 
 
+# the variable is Triton's own: its kernels then run on the CPU, step by step in Python
+_INTERPRETED = os.environ.get('TRITON_INTERPRET', '0').lower() in ('1', 'true', 'yes', 'on', 'y')
+
+
 register_backend('reference', 'rsmamba_mm.ops.backends.reference', priority=-10)
 register_backend('torch', 'rsmamba_mm.ops.backends.torch_chunked', priority=0)
 register_backend('cpu', 'rsmamba_mm.ops.backends.cpu', devices=('cpu',), priority=10, probe=_probe_cpu)
+register_backend(
+    'triton',
+    'rsmamba_mm.ops.backends.triton',
+    devices=('cuda', 'cpu') if _INTERPRETED else ('cuda',),
+    asked=('cpu',),
+    priority=30,
+    probe=partial(probes.triton, interpreted=_INTERPRETED),
+)
+register_backend(
+    'mamba_ssm', 'rsmamba_mm.ops.backends.mamba_ssm', devices=('cuda',), priority=20, probe=probes.mamba_ssm
+)

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from ..build import BuildError, library
-from .reference import compute_dtype
+from .reference import compute_dtype, rows
 
 MAX_STATES = 256
 MAX_TAPS = 16
@@ -173,12 +173,7 @@ class _Call:
 
     def rows(self, x: Tensor) -> tuple[Tensor, int]:
         """Rows of channels and the distance between two; a slice of a projection is taken as it is."""
-        x = x.to(self.dtype)
-        row = x.stride(-2)
-        regular = x.stride(-1) == 1 and row >= x.shape[-1]
-        for dim in range(x.dim() - 3, -1, -1):
-            regular = regular and x.stride(dim) == x.stride(dim + 1) * x.shape[dim + 1]
-        return (x, row) if regular else (x.contiguous(), x.shape[-1])
+        return rows(x.to(self.dtype))
 
     def call(self, name: str, inputs: list[Tensor | None], outputs: list[Tensor | None]) -> None:
         if outputs[0].numel() == 0:

@@ -81,3 +81,13 @@ def merge(y: Tensor, z: Tensor, weights: Tensor) -> Tensor:
 def compute_dtype(x: Tensor) -> torch.dtype:
     """Half precision is computed in float32; float32 and float64 stay."""
     return torch.promote_types(x.dtype, torch.float32)
+
+
+def rows(x: Tensor) -> tuple[Tensor, int]:
+    """Rows of channels one after the other, and the distance between two; a slice of a projection is
+    taken as it is, anything else is copied."""
+    row = x.stride(-2)
+    regular = x.stride(-1) == 1 and row >= x.shape[-1]
+    for dim in range(x.dim() - 3, -1, -1):
+        regular = regular and x.stride(dim) == x.stride(dim + 1) * x.shape[dim + 1]
+    return (x, row) if regular else (x.contiguous(), x.shape[-1])

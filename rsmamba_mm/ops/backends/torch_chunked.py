@@ -139,7 +139,7 @@ def scan_backward(
     kept: Tensor,
 ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor | None, Tensor | None]:
     """Gradients of (u, delta, A, B, C, D, delta_bias), each shaped and typed as its tensor; delta's
-    is that of the projected steps ``(B, K, L, E)``, in the computing dtype.
+    is that of the projected steps ``(B, K, L, E)``, in its own dtype or the computing dtype.
 
     With ``g_t = C_t dy_t + a_{t+1} g_{t+1}``, the adjoint of the state: ``dC = dy h``,
     ``dB = g Δ u``, ``du = Δ Σ_n g B + D dy`` and, through ``a = exp(Δ A)``,

@@ -1,0 +1,335 @@
+"""The ``triton`` backend: NVIDIA GPUs, nothing to compile by hand (kernels in :mod:`.triton_kernels`).
+
+All orders run in one launch and read the tokens through their indices. Where there are few sequences,
+each is cut into segments that run side by side: a first pass finds what each does to the state, a second
+carries the state from segment to segment, a third writes the output. The backward computes the states
+of a chunk again from the kept one. No sum depends on which program ends first, so results repeat bit by
+bit.
+
+Half precision is computed in float32; float32 and float64 stay. In Triton's interpreter
+(``TRITON_INTERPRET=1``) the same kernels run on the CPU, slowly: for tests.
+"""
+
+from __future__ import annotations
+
+from functools import cache
+
+import torch
+import triton
+import triton.language as tl
+from torch import Tensor
+
+from ..orders import invert_orders
+from . import triton_kernels as kernels
+from .reference import compute_dtype, rows
+
+CHUNK = 64  # steps between two kept states
+TILE = 8  # steps in registers
+BLOCK = 64  # channels of a program
+WARP = dict(num_warps=1)
+# tokens and channels of a program of the convolution and of the gate
+PATCH = dict(TILE=16, BLOCK=64)
+CONV_STEPS = 128  # steps whose share of the gradient of the weights one program sums
+MAX_RANK = 64  # beyond, the step sizes are projected first: a matrix product is then the faster
+
+DTYPES = {torch.float32: tl.float32, torch.float64: tl.float64}
+LOG2_E = 1.4426950408889634
+
+
+def chunk_length(length: int) -> int:
+    """Steps between two kept states."""
+    return CHUNK
+
+
+def scan_forward(
+    u: Tensor,
+    delta: Tensor,
+    A: Tensor,
+    B: Tensor,
+    C: Tensor,
+    D: Tensor | None,
+    delta_bias: Tensor | None,
+    delta_weight: Tensor | None,
+    orders: Tensor | None,
+    delta_softplus: bool,
+    keep_states: bool,
+) -> tuple[Tensor, Tensor, Tensor]:
+    """As :func:`rsmamba_mm.ops.backends.torch_chunked.scan_forward`."""
+    scan = _Scan(u, delta, A, B, C, D, delta_bias, delta_weight, orders, delta_softplus)
+    y = u.new_empty(scan.output_shape)
+    state = scan.zeros(scan.segments, *scan.state_shape)
+    last = state[0] if scan.segments == 1 else scan.zeros(*scan.state_shape)
+    kept = scan.empty(scan.chunks if keep_states else 0, *scan.state_shape)
+    if y.numel() == 0:
+        return y, last, kept.zero_()
+    total = scan.totals()
+
+    def run(output: bool) -> None:
+        keep = output and keep_states
+        kernels.scan_forward[scan.grid](
+            *scan.arguments, y, state, kept, total, OUTPUT=output, KEEP=keep, **scan.options
+        )
+
+    with torch.cuda.device_of(u):
+        if scan.segments > 1:
+            run(output=False)
+            scan.combine(state, total, last, reverse=False)
+        run(output=True)
+    return y, last, kept
+
+
+def scan_backward(
+    grad_y: Tensor,
+    grad_last: Tensor | None,
+    u: Tensor,
+    delta: Tensor,
+    A: Tensor,
+    B: Tensor,
+    C: Tensor,
+    D: Tensor | None,
+    delta_bias: Tensor | None,
+    delta_weight: Tensor | None,
+    orders: Tensor | None,
+    delta_softplus: bool,
+    kept: Tensor,
+) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor | None, Tensor | None]:
+    """As :func:`rsmamba_mm.ops.backends.torch_chunked.scan_backward`; delta's gradient has its dtype."""
+    scan = _Scan(u, delta, A, B, C, D, delta_bias, delta_weight, orders, delta_softplus)
+    grad_y = grad_y.contiguous()
+    grad_u, grad_delta = u.new_empty(scan.output_shape), delta.new_empty(scan.output_shape)
+    part = (scan.segments, *scan.shape[:2])
+    grad_A = scan.zeros(scan.segments, *scan.state_shape)
+    grad_D, grad_bias = (scan.zeros(*part, scan.shape[3]) for _ in range(2))
+    grad_B, grad_C = (scan.empty(scan.blocks, *B.shape) for _ in range(2))
+    if grad_y.numel():
+        carried = scan.zeros(*scan.state_shape)
+        if grad_last is not None:
+            carried.copy_(grad_last)
+        adjoint = carried if scan.segments == 1 else scan.zeros(scan.segments, *scan.state_shape)
+        scratch = scan.empty(scan.segments * scan.blocks * scan.sequences, CHUNK // TILE - 1, scan.states, BLOCK)
+        with torch.cuda.device_of(u):
+            if scan.segments > 1:
+                total = scan.totals()
+                kernels.scan_adjoint[scan.grid](*scan.arguments, grad_y, adjoint, total, **scan.options)
+                scan.combine(adjoint, total, carried, reverse=True)
+            kernels.scan_backward[scan.grid](
+                *scan.arguments, grad_y, kept, adjoint, scratch,
+                grad_u, grad_delta, grad_A, grad_B, grad_C, grad_D, grad_bias, **scan.options,
+            )  # fmt: skip
+    else:
+        grad_B, grad_C = grad_B.zero_(), grad_C.zero_()
+    return (
+        grad_u.sum_to_size(u.shape),
+        grad_delta,
+        grad_A.sum((0, 1)).mT.sum_to_size(A.shape).to(A.dtype),
+        grad_B.sum(0).to(B.dtype),
+        grad_C.sum(0).to(C.dtype),
+        None if D is None else grad_D.sum((0, 1)).sum_to_size(D.shape).to(D.dtype),
+        None
+        if delta_bias is None
+        else grad_bias.sum((0, 1)).sum_to_size(delta_bias.shape).to(delta_bias.dtype),
+    )
+
+
+class _Scan:
+    """A scan's tensors as the kernels take them, and how its work is divided."""
+
+    def __init__(self, u, delta, A, B, C, D, delta_bias, delta_weight, orders, delta_softplus):
+        self.dtype, self.device = compute_dtype(u), u.device
+        batch, paths, length = delta.shape[:3]
+        channels, self.states = A.shape[-2:]
+        self.shape = self.output_shape = (batch, paths, length, channels)
+        self.state_shape = (batch, paths, self.states, channels)
+        self.sequences = batch * paths
+        self.blocks = triton.cdiv(channels, BLOCK)
+        self.chunks = triton.cdiv(length, CHUNK)
+        self.segment_chunks = segment_chunks(self.chunks, self.sequences * self.blocks, self.device)
+        self.segments = max(1, triton.cdiv(self.chunks, self.segment_chunks))
+        self.grid = (self.sequences, self.blocks, self.segments)
+
+        if delta_weight is not None and delta_weight.shape[-1] > MAX_RANK:
+            delta = delta @ delta_weight.to(delta.dtype).mT
+            delta_weight = None
+        (delta, delta_row), (B, B_row), (C, C_row) = rows(delta), rows(B), rows(C)
+        widest = max(channels, delta_row, B_row, C_row)
+        if length * widest >= 2**31:
+            raise RuntimeError(
+                f"scan backend 'triton' counts up to 2^31 elements of a sequence, and this one has {length} "
+                f"rows of {widest}: use the 'torch' backend or shorter sequences"
+            )
+        self.A, A_path = self.parameter(A.mT * LOG2_E, 2)
+        D, D_path = self.parameter(D, 1)
+        bias, bias_path = self.parameter(delta_bias, 1)
+        weight, weight_path = self.parameter(None if delta_weight is None else delta_weight.mT, 2)
+        rank = 0 if weight is None else weight.shape[-2]
+        self.arguments = (
+            u.contiguous(), delta, self.A, B, C, D, bias, weight,
+            None if orders is None else orders.contiguous(),
+            length, self.segment_chunks * CHUNK, self.sequences, self.blocks, paths, channels, self.states, rank,
+            delta_row, B_row, C_row, A_path, D_path, bias_path, weight_path,
+        )  # fmt: skip
+        self.options = dict(
+            ORDERED=orders is not None,
+            ONE_U=u.shape[1] != paths,
+            SKIP=D is not None,
+            BIAS=bias is not None,
+            LOW_RANK=weight is not None,
+            SOFTPLUS=delta_softplus,
+            CHUNK=CHUNK,
+            TILE=TILE,
+            BLOCK=BLOCK,
+            DTYPE=DTYPES[self.dtype],
+            **WARP,
+        )
+        self.of_combine = (paths, channels, self.states, A_path)
+
+    def parameter(self, x: Tensor | None, axes: int) -> tuple[Tensor | None, int]:
+        """A parameter in the computing dtype, and how far apart those of two orders lie: 0 if shared."""
+        if x is None:
+            return None, 0
+        x = x.to(self.dtype).contiguous()
+        return x, x.stride(0) if x.dim() > axes else 0
+
+    def combine(self, state: Tensor, total: Tensor, carried: Tensor, reverse: bool) -> None:
+        """Replace each segment's effect by the state that enters it; ``carried`` enters the first."""
+        kernels.scan_combine[(self.sequences, self.blocks, self.states)](
+            state, total, self.A, carried, self.segments, self.sequences, *self.of_combine,
+            REVERSE=reverse, TILE=TILE, BLOCK=BLOCK, **WARP,
+        )  # fmt: skip
+
+    def totals(self) -> Tensor:
+        return self.empty(self.segments, *self.shape[:2], self.shape[3])
+
+    def empty(self, *shape: int) -> Tensor:
+        return torch.empty(shape, dtype=self.dtype, device=self.device)
+
+    def zeros(self, *shape: int) -> Tensor:
+        return torch.zeros(shape, dtype=self.dtype, device=self.device)
+
+
+def segment_chunks(chunks: int, programs: int, device: torch.device) -> int:
+    """Chunks of a segment: one segment where the programs of whole sequences fill the device."""
+    enough = 16 * _processors(device)
+    segments = min(chunks, triton.cdiv(enough, max(1, programs)))
+    # a cut costs the exponentials of the forward once more
+    return chunks if segments < 4 else triton.cdiv(chunks, segments)
+
+
+@cache
+def _processors(device: torch.device) -> int:
+    return torch.cuda.get_device_properties(device).multi_processor_count if device.type == 'cuda' else 1
+
+
+def conv_forward(
+    x: Tensor, weight: Tensor, bias: Tensor | None, orders: Tensor, activation: bool
+) -> Tensor:
+    """As :func:`rsmamba_mm.ops.backends.torch_chunked.conv_forward`."""
+    batch, length, channels = x.shape
+    paths = len(orders)
+    y = x.new_empty(batch, paths, length, channels)
+    if y.numel() == 0:
+        return y
+    dtype = compute_dtype(x)
+    x, row = rows(x)
+    tiles = triton.cdiv(length, PATCH['TILE'])
+    with torch.cuda.device_of(x):
+        kernels.conv_forward[(batch * paths * tiles, triton.cdiv(channels, PATCH['BLOCK']))](
+            x, weight.to(dtype).mT.contiguous(), None if bias is None else bias.to(dtype), orders.contiguous(), y,
+            length, tiles, paths, channels, row,
+            TAPS=weight.shape[1], BIAS=bias is not None, SILU=activation, DTYPE=DTYPES[dtype], **PATCH,
+        )  # fmt: skip
+    return y
+
+
+def conv_backward(
+    grad_y: Tensor,
+    x: Tensor,
+    weight: Tensor,
+    bias: Tensor | None,
+    orders: Tensor,
+    activation: bool,
+) -> tuple[Tensor, Tensor, Tensor | None]:
+    """As :func:`rsmamba_mm.ops.backends.torch_chunked.conv_backward`."""
+    batch, length, channels = x.shape
+    paths, taps = len(orders), weight.shape[1]
+    dtype = compute_dtype(x)
+    grad_x, grad_pre = x.new_empty(x.shape), x.new_empty(grad_y.shape)
+    segments = triton.cdiv(length, CONV_STEPS)
+    parts = torch.zeros(batch * paths * segments, taps + 1, channels, dtype=dtype, device=x.device)
+    if grad_y.numel():
+        orders = orders.contiguous()
+        x, row = rows(x)
+        kernel_weight = weight.to(dtype).mT.contiguous()
+        blocks, tiles = triton.cdiv(channels, PATCH['BLOCK']), triton.cdiv(length, PATCH['TILE'])
+        common = dict(TAPS=taps, DTYPE=DTYPES[dtype], **PATCH)
+        with torch.cuda.device_of(x):
+            kernels.conv_backward_pre[(batch * paths * segments, blocks)](
+                grad_y.contiguous(), x, kernel_weight, None if bias is None else bias.to(dtype), orders, grad_pre, parts,
+                length, CONV_STEPS, segments, paths, channels, row,
+                BIAS=bias is not None, SILU=activation, **common,
+            )  # fmt: skip
+            kernels.conv_backward_x[(batch * tiles, blocks)](
+                grad_pre, kernel_weight, orders, invert_orders(orders), grad_x,
+                length, tiles, paths, channels, **common,
+            )  # fmt: skip
+    sums = parts.sum(0)
+    grad_bias = None if bias is None else sums[taps].to(bias.dtype)
+    return grad_x, sums[:taps].mT.to(weight.dtype).contiguous(), grad_bias
+
+
+def pool_forward(y: Tensor, z: Tensor) -> Tensor:
+    """As :func:`rsmamba_mm.ops.backends.reference.pool`."""
+    gate = _Gate(y, z)
+    sums = gate.zeros(gate.batch, gate.tiles, gate.paths, gate.channels)
+    gate.launch(kernels.pool_forward, gate.y, gate.z, sums)
+    return (sums.sum(1) / gate.length).to(y.dtype)
+
+
+def pool_backward(grad: Tensor, y: Tensor, z: Tensor) -> tuple[Tensor, Tensor]:
+    """Gradients of (y, z)."""
+    gate = _Gate(y, z)
+    grad_y, grad_z = y.new_empty(y.shape), z.new_empty(z.shape)
+    share = (grad.to(gate.dtype) / gate.length).contiguous()
+    gate.launch(kernels.pool_backward, share, gate.y, gate.z, grad_y, grad_z)
+    return grad_y, grad_z
+
+
+def merge_forward(y: Tensor, z: Tensor, weights: Tensor) -> Tensor:
+    """As :func:`rsmamba_mm.ops.backends.reference.merge`."""
+    gate = _Gate(y, z)
+    out = y.new_empty(z.shape)
+    gate.launch(kernels.merge_forward, gate.y, gate.z, weights.to(gate.dtype).contiguous(), out)
+    return out
+
+
+def merge_backward(grad: Tensor, y: Tensor, z: Tensor, weights: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Gradients of (y, z, weights)."""
+    gate = _Gate(y, z)
+    grad_y, grad_z = y.new_empty(y.shape), z.new_empty(z.shape)
+    parts = gate.zeros(gate.batch, gate.tiles, gate.blocks, gate.paths)
+    dense = weights.to(gate.dtype).contiguous()
+    outputs = (grad_y, grad_z, parts)
+    gate.launch(kernels.merge_backward, grad.contiguous(), gate.y, gate.z, dense, *outputs, blocks=gate.blocks)
+    return grad_y, grad_z, parts.sum((1, 2)).to(weights.dtype)
+
+
+class _Gate:
+    """Outputs of the paths and the gate as the kernels take them."""
+
+    def __init__(self, y, z):
+        self.batch, self.paths, self.length, self.channels = y.shape
+        self.dtype, self.device = compute_dtype(y), y.device
+        self.y, (self.z, self.row) = y.contiguous(), rows(z)
+        self.tiles = triton.cdiv(self.length, PATCH['TILE'])
+        self.blocks = triton.cdiv(self.channels, PATCH['BLOCK'])
+
+    def zeros(self, *shape: int) -> Tensor:
+        return torch.zeros(shape, dtype=self.dtype, device=self.device)
+
+    def launch(self, kernel, *tensors: Tensor, **sizes: int) -> None:
+        if self.y.numel() == 0:
+            return
+        sizes |= dict(length=self.length, segments=self.tiles, paths=self.paths, E=self.channels, row=self.row)
+        with torch.cuda.device_of(self.y):
+            kernel[(self.batch * self.tiles, self.blocks)](*tensors, **sizes, DTYPE=DTYPES[self.dtype], **PATCH)
+
