@@ -10,7 +10,7 @@ from mmcv.cnn.bricks import DropPath
 from mmengine.model import BaseModule
 from torch import Tensor, nn
 
-from ..ops import compute_dtype, make_orders, multi_order_scan
+from ..ops import compute_dtype, fixed_orders, multi_order_scan
 from .mamba import initial_step_bias
 
 DIRECTIONS = ('forward', 'column', 'reverse', 'column_reverse')
@@ -102,7 +102,7 @@ class SS2D(BaseModule):
         u, z = self.in_proj(x).chunk(2, dim=-1)
         # a permuted view is a channels-last image: neither it nor its result is copied
         u = F.silu(self.conv2d(u.permute(0, 3, 1, 2))).permute(0, 2, 3, 1).flatten(1, 2)
-        y = self.scan(u, make_orders(DIRECTIONS, height, width).to(x.device))
+        y = self.scan(u, fixed_orders(DIRECTIONS, height, width, x.device))
         y = self.out_norm(y.sum(1).to(x.dtype)).view(batch, height, width, -1)
         return self.out_proj(y * F.silu(z))
 

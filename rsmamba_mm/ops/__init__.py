@@ -6,7 +6,7 @@ from .conv import multi_order_conv1d
 from .flops import scan_flops
 from .gate import merge_paths, pool_paths
 from .inner import mamba_inner
-from .orders import SCAN_ORDERS, get_order, invert_orders, make_orders, register_order
+from .orders import SCAN_ORDERS, fixed_orders, get_order, invert_orders, make_orders, register_order
 from .scan import multi_order_scan, selective_scan
 
 __all__ = [
@@ -14,6 +14,7 @@ __all__ = [
     'SCAN_ORDERS',
     'available_backends',
     'compute_dtype',
+    'fixed_orders',
     'get_order',
     'invert_orders',
     'make_orders',

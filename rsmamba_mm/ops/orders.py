@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 import torch
 from torch import Tensor
@@ -119,6 +120,34 @@ def make_orders(
         else:
             row.copy_(index)
     return indices
+
+
+def fixed_orders(
+    names: Sequence[str], height: int, width: int, device: torch.device, cls_slots: Sequence[int] = ()
+) -> Tensor:
+    """As :func:`make_orders`, on a device and kept there: for orders that a model asks for at each call.
+
+    The last 64 are kept; a captured CUDA graph needs its own to be among them.
+
+    Raises:
+        ValueError: If one of the orders is random.
+    """
+    random = [name for name in names if get_order(name).random]
+    if random:
+        raise ValueError(f'scan order {random[0]!r} is random, and fixed_orders keeps what it makes')
+    return _constant_orders(tuple(names), height, width, device, tuple(cls_slots))
+
+
+@torch.compiler.assume_constant_result
+def _constant_orders(*arguments) -> Tensor:
+    return _kept_orders(*arguments)
+
+
+@lru_cache(maxsize=64)
+def _kept_orders(names, height, width, device, cls_slots) -> Tensor:
+    # a tensor made in inference mode could not be saved for a later backward
+    with torch.inference_mode(False):
+        return make_orders(names, height, width, cls_slots).to(device)
 
 
 def invert_orders(orders: Tensor) -> Tensor:

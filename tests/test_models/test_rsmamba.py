@@ -174,7 +174,7 @@ def test_shuffles_replay_from_torch_seed():
     torch.manual_seed(7)
     replay = [torch.randperm(64) for _ in range(3)]
     torch.manual_seed(7)
-    orders = model._block_orders((8, 8))
+    orders = model._block_orders((8, 8), torch.device('cpu'))
     assert torch.equal(orders[:, 2], torch.stack(replay))
 
 
@@ -183,7 +183,7 @@ def test_shared_projections_equal_the_plain_formula():
     model = tiny().double()
     block, gate = model.layers[0], model.gate_layers[0]
     v = torch.randn(2, 64, 32, dtype=torch.float64)
-    orders = model._block_orders((8, 8))[0]
+    orders = model._block_orders((8, 8), torch.device('cpu'))[0]
     identity = torch.arange(64)[None]
     outs = []
     for order in orders:

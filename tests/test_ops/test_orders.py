@@ -1,7 +1,14 @@
 import pytest
 import torch
 
-from rsmamba_mm.ops import SCAN_ORDERS, get_order, invert_orders, make_orders, register_order
+from rsmamba_mm.ops import (
+    SCAN_ORDERS,
+    fixed_orders,
+    get_order,
+    invert_orders,
+    make_orders,
+    register_order,
+)
 
 
 @pytest.mark.parametrize('name', sorted(SCAN_ORDERS))
@@ -64,3 +71,16 @@ def test_new_order_is_one_function(monkeypatch):
 def test_unknown_order_lists_the_known():
     with pytest.raises(ValueError, match=r"unknown scan order 'spiral'\. Known orders: column, "):
         get_order('spiral')
+
+
+def test_fixed_orders_are_kept_for_a_grid_and_a_device():
+    cpu = torch.device('cpu')
+    with torch.inference_mode():
+        orders = fixed_orders(['forward', 'column'], 3, 5, cpu)
+    assert torch.equal(orders, make_orders(['forward', 'column'], 3, 5))
+    assert fixed_orders(['forward', 'column'], 3, 5, cpu) is orders and not orders.is_inference()
+    slotted = fixed_orders(['column'], 3, 5, cpu, cls_slots=(0,))
+    assert torch.equal(slotted, make_orders(['column'], 3, 5, cls_slots=(0,)))
+    assert fixed_orders(['forward', 'column'], 3, 5, torch.device('meta')).device.type == 'meta'
+    with pytest.raises(ValueError, match="'shuffle' is random, and fixed_orders keeps"):
+        fixed_orders(['forward', 'shuffle'], 3, 5, cpu)

@@ -26,6 +26,7 @@ SCAN = dict(
     ORDERED=True, ONE_U=False, SKIP=True, BIAS=True, LOW_RANK=True, SOFTPLUS=True, CHUNK=backend.CHUNK,
     TILE=backend.TILE, BLOCK=backend.BLOCK, DTYPE=tl.float32,
 )  # fmt: skip
+BACKWARD = SCAN | backend.BACKWARD
 PATCH = dict(DTYPE=tl.float32, **backend.PATCH)
 CONV = dict(TAPS=4, **PATCH)
 # kernel, its constants, warps
@@ -40,8 +41,8 @@ CASES = {
     ),
     'scan_adjoint': (kernels.scan_adjoint, SCAN, 1),
     'scan_combine': (kernels.scan_combine, dict(REVERSE=False, TILE=backend.TILE, BLOCK=backend.BLOCK), 1),
-    'scan_backward': (kernels.scan_backward, SCAN, 1),
-    'scan_backward, full step sizes': (kernels.scan_backward, dict(SCAN, LOW_RANK=False), 1),
+    'scan_backward': (kernels.scan_backward, BACKWARD, 1),
+    'scan_backward, full step sizes': (kernels.scan_backward, dict(BACKWARD, LOW_RANK=False), 1),
     'conv_forward': (kernels.conv_forward, dict(CONV, BIAS=True, SILU=True), 4),
     'conv_backward_pre': (kernels.conv_backward_pre, dict(CONV, BIAS=True, SILU=True), 4),
     'conv_backward_x': (kernels.conv_backward_x, CONV, 4),
@@ -50,7 +51,8 @@ CASES = {
     'merge_forward': (kernels.merge_forward, PATCH, 4),
     'merge_backward': (kernels.merge_backward, PATCH, 4),
 }
-HALF = {'u', 'delta', 'B', 'C', 'x', 'y', 'z', 'grad_y', 'grad_u', 'grad_delta', 'grad_pre', 'grad_x', 'grad_z', 'out'}  # fmt: skip
+HALF = {'u', 'delta', 'B', 'C', 'x', 'y', 'z', 'out'}
+HALF |= {f'grad_{name}' for name in ('y', 'u', 'delta', 'pre', 'x', 'z')}
 INTEGERS = {*kernels.RUNTIME, 'paths', 'E', 'N', 'rank', 'row'}
 # in RSMamba-Base rows of the projection are 44 long, no multiple of 16
 ALIGNED = {'E', 'N', 'row', 'A_path', 'D_path', 'bias_path', 'weight_path'}
@@ -62,7 +64,10 @@ def main() -> None:
     parser.add_argument('--ptx', type=Path, metavar='FOLDER', help='leave the PTX there')
     args = parser.parse_args()
     print(f'Triton {triton.__version__}, sm_{args.arch}, float16 in and out, float32 inside')
-    print(f'tile of {backend.TILE} steps × {backend.BLOCK} channels, one warp; nothing here was run or timed')
+    print(
+        f'a warp of the scan: {backend.BLOCK} channels, {backend.TILE} steps at once, in the backward '
+        f'{BACKWARD["TILE"]}; nothing here was run or timed'
+    )
     print(
         f'{"kernel":32s}{"registers":>10s}{"spilled":>9s}{"shared":>8s}{"shuffles":>9s}{"barriers":>9s}'
         '  global loads, stores by bits of a thread'
@@ -82,6 +87,8 @@ def main() -> None:
 def compile_for(kernel, constants: dict, warps: int, arch: int) -> tuple[str, int, dict]:
     """PTX, bytes of shared memory, and what ptxas says of registers."""
     signature, hints = {}, {}
+    limit = constants.get('maxnreg')
+    constants = {name: value for name, value in constants.items() if name != 'maxnreg'}
     for place, name in enumerate(kernel.arg_names):
         if name in constants:
             signature[name] = 'constexpr'
@@ -95,7 +102,7 @@ def compile_for(kernel, constants: dict, warps: int, arch: int) -> tuple[str, in
             hints[place,] = [['tt.divisibility', 16]]
     places = {(kernel.arg_names.index(name),): value for name, value in constants.items()}
     source = ASTSource(fn=kernel, signature=signature, constexprs=places, attrs=hints)
-    options = dict(num_warps=warps, enable_fp_fusion=True)
+    options = dict(num_warps=warps, enable_fp_fusion=True, maxnreg=limit)
     compiled = triton.compile(source, target=GPUTarget('cuda', arch, 32), options=options)
     return compiled.asm['ptx'], compiled.metadata.shared, assemble(compiled.asm['ptx'])
 

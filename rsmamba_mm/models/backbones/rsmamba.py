@@ -237,9 +237,10 @@ class RSMamba(BaseModule):
         x, grid = self.patch_embed(x)
         x = self.drop_after_pos(self._embed(x, grid))
         if self.training or self.eval_shuffles == 1 or not self._random:
-            return self._run_blocks(x, grid, self._block_orders(grid))
+            return self._run_blocks(x, grid, self._block_orders(grid, x.device))
         runs = [
-            self._run_blocks(x, grid, self._block_orders(grid, draw)) for draw in range(self.eval_shuffles)
+            self._run_blocks(x, grid, self._block_orders(grid, x.device, draw))
+            for draw in range(self.eval_shuffles)
         ]
         return tuple(torch.stack(outs).mean(0) for outs in zip(*runs, strict=True))
 
@@ -323,18 +324,18 @@ class RSMamba(BaseModule):
     def _random(self) -> bool:
         return any(get_order(name).random for name in self.orders)
 
-    def _block_orders(self, grid: tuple[int, int], draw: int = 0) -> Tensor:
+    def _block_orders(self, grid: tuple[int, int], device: torch.device, draw: int = 0) -> Tensor:
         """The scan orders of each block, ``(num_layers, K, L)``: random ones anew in training, fixed
         in evaluation."""
         slots = tuple(self._cls_slots(grid[0] * grid[1]))
         if self.training and self._random:
-            return torch.stack([make_orders(self.orders, *grid, slots) for _ in self.layers])
+            return torch.stack([make_orders(self.orders, *grid, slots) for _ in self.layers]).to(device)
         seed = self.shuffle_seed + draw
-        return _repeatable_orders(self.orders, *grid, slots, self.num_layers, seed)
+        return _repeatable_orders(self.orders, *grid, slots, self.num_layers, seed, device)
 
     def _run_blocks(self, x: Tensor, grid: tuple[int, int], block_orders: Tensor) -> tuple[Tensor, ...]:
         outs = []
-        for i, orders in enumerate(block_orders.to(x.device)):
+        for i, orders in enumerate(block_orders):
             if self.with_cp and torch.is_grad_enabled():
                 x = checkpoint(self._block, x, orders, i, use_reentrant=False)
             else:
@@ -494,7 +495,10 @@ def _repeatable_orders(*arguments) -> Tensor:
 
 
 @lru_cache(maxsize=8)
-def _cached_orders(names, height, width, slots, num_layers, seed) -> Tensor:
+def _cached_orders(names, height, width, slots, num_layers, seed, device) -> Tensor:
     """The orders of all blocks for evaluation, from a CPU generator: the same everywhere."""
     generator = torch.Generator().manual_seed(seed)
-    return torch.stack([make_orders(names, height, width, slots, generator) for _ in range(num_layers)])
+    # a tensor made in inference mode could not be saved for a later backward
+    with torch.inference_mode(False):
+        orders = [make_orders(names, height, width, slots, generator) for _ in range(num_layers)]
+        return torch.stack(orders).to(device)

@@ -103,7 +103,10 @@ def _no_device() -> str | None:
             f'PyTorch {torch.__version__} is built without CUDA: install a CUDA build, '
             'https://pytorch.org/get-started/locally'
         )
-    return "PyTorch finds no NVIDIA GPU: nvidia-smi says whether the driver does, and the variable CUDA_VISIBLE_DEVICES may hide it"
+    return (
+        'PyTorch finds no NVIDIA GPU: nvidia-smi says whether the driver does, and the variable '
+        'CUDA_VISIBLE_DEVICES may hide it'
+    )
 
 
 def _dotted(version: tuple[int, int]) -> str:

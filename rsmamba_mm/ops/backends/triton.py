@@ -27,6 +27,8 @@ CHUNK = 64  # steps between two kept states
 TILE = 8  # steps in registers
 BLOCK = 64  # channels of a program
 WARP = dict(num_warps=1)
+# the backward has more rows in registers: fewer steps, and the registers that twelve warps leave each other
+BACKWARD = dict(TILE=4, maxnreg=160)
 # tokens and channels of a program of the convolution and of the gate
 PATCH = dict(TILE=16, BLOCK=64)
 CONV_STEPS = 128  # steps whose share of the gradient of the weights one program sums
@@ -106,7 +108,8 @@ def scan_backward(
         if grad_last is not None:
             carried.copy_(grad_last)
         adjoint = carried if scan.segments == 1 else scan.zeros(scan.segments, *scan.state_shape)
-        scratch = scan.empty(scan.segments * scan.blocks * scan.sequences, CHUNK // TILE - 1, scan.states, BLOCK)
+        slots = scan.segments * scan.blocks * scan.sequences
+        scratch = scan.empty(slots, CHUNK // BACKWARD['TILE'] - 1, scan.states, BLOCK)
         with torch.cuda.device_of(u):
             if scan.segments > 1:
                 total = scan.totals()
@@ -114,7 +117,7 @@ def scan_backward(
                 scan.combine(adjoint, total, carried, reverse=True)
             kernels.scan_backward[scan.grid](
                 *scan.arguments, grad_y, kept, adjoint, scratch,
-                grad_u, grad_delta, grad_A, grad_B, grad_C, grad_D, grad_bias, **scan.options,
+                grad_u, grad_delta, grad_A, grad_B, grad_C, grad_D, grad_bias, **(scan.options | BACKWARD),
             )  # fmt: skip
     else:
         grad_B, grad_C = grad_B.zero_(), grad_C.zero_()
@@ -154,8 +157,8 @@ class _Scan:
         widest = max(channels, delta_row, B_row, C_row)
         if length * widest >= 2**31:
             raise RuntimeError(
-                f"scan backend 'triton' counts up to 2^31 elements of a sequence, and this one has {length} "
-                f"rows of {widest}: use the 'torch' backend or shorter sequences"
+                f"scan backend 'triton' counts up to 2^31 elements of a sequence, and this one has "
+                f"{length} rows of {widest}: use the 'torch' backend or shorter sequences"
             )
         self.A, A_path = self.parameter(A.mT * LOG2_E, 2)
         D, D_path = self.parameter(D, 1)
@@ -165,7 +168,8 @@ class _Scan:
         self.arguments = (
             u.contiguous(), delta, self.A, B, C, D, bias, weight,
             None if orders is None else orders.contiguous(),
-            length, self.segment_chunks * CHUNK, self.sequences, self.blocks, paths, channels, self.states, rank,
+            length, self.segment_chunks * CHUNK, self.sequences, self.blocks,
+            paths, channels, self.states, rank,
             delta_row, B_row, C_row, A_path, D_path, bias_path, weight_path,
         )  # fmt: skip
         self.options = dict(
@@ -231,10 +235,11 @@ def conv_forward(
         return y
     dtype = compute_dtype(x)
     x, row = rows(x)
+    bias = None if bias is None else bias.to(dtype)
     tiles = triton.cdiv(length, PATCH['TILE'])
     with torch.cuda.device_of(x):
         kernels.conv_forward[(batch * paths * tiles, triton.cdiv(channels, PATCH['BLOCK']))](
-            x, weight.to(dtype).mT.contiguous(), None if bias is None else bias.to(dtype), orders.contiguous(), y,
+            x, weight.to(dtype).mT.contiguous(), bias, orders.contiguous(), y,
             length, tiles, paths, channels, row,
             TAPS=weight.shape[1], BIAS=bias is not None, SILU=activation, DTYPE=DTYPES[dtype], **PATCH,
         )  # fmt: skip
@@ -264,7 +269,8 @@ def conv_backward(
         common = dict(TAPS=taps, DTYPE=DTYPES[dtype], **PATCH)
         with torch.cuda.device_of(x):
             kernels.conv_backward_pre[(batch * paths * segments, blocks)](
-                grad_y.contiguous(), x, kernel_weight, None if bias is None else bias.to(dtype), orders, grad_pre, parts,
+                grad_y.contiguous(), x, kernel_weight, None if bias is None else bias.to(dtype), orders,
+                grad_pre, parts,
                 length, CONV_STEPS, segments, paths, channels, row,
                 BIAS=bias is not None, SILU=activation, **common,
             )  # fmt: skip
@@ -272,9 +278,8 @@ def conv_backward(
                 grad_pre, kernel_weight, orders, invert_orders(orders), grad_x,
                 length, tiles, paths, channels, **common,
             )  # fmt: skip
-    sums = parts.sum(0)
-    grad_bias = None if bias is None else sums[taps].to(bias.dtype)
-    return grad_x, sums[:taps].mT.to(weight.dtype).contiguous(), grad_bias
+    grad_bias = None if bias is None else parts[:, taps].sum(0).to(bias.dtype)
+    return grad_x, parts[:, :taps].sum(0).mT.contiguous().to(weight.dtype), grad_bias
 
 
 def pool_forward(y: Tensor, z: Tensor) -> Tensor:
@@ -309,7 +314,9 @@ def merge_backward(grad: Tensor, y: Tensor, z: Tensor, weights: Tensor) -> tuple
     parts = gate.zeros(gate.batch, gate.tiles, gate.blocks, gate.paths)
     dense = weights.to(gate.dtype).contiguous()
     outputs = (grad_y, grad_z, parts)
-    gate.launch(kernels.merge_backward, grad.contiguous(), gate.y, gate.z, dense, *outputs, blocks=gate.blocks)
+    gate.launch(
+        kernels.merge_backward, grad.contiguous(), gate.y, gate.z, dense, *outputs, blocks=gate.blocks
+    )
     return grad_y, grad_z, parts.sum((1, 2)).to(weights.dtype)
 
 
@@ -329,7 +336,10 @@ class _Gate:
     def launch(self, kernel, *tensors: Tensor, **sizes: int) -> None:
         if self.y.numel() == 0:
             return
-        sizes |= dict(length=self.length, segments=self.tiles, paths=self.paths, E=self.channels, row=self.row)
+        sizes |= dict(
+            length=self.length, segments=self.tiles, paths=self.paths, E=self.channels, row=self.row
+        )
         with torch.cuda.device_of(self.y):
-            kernel[(self.batch * self.tiles, self.blocks)](*tensors, **sizes, DTYPE=DTYPES[self.dtype], **PATCH)
-
+            kernel[(self.batch * self.tiles, self.blocks)](
+                *tensors, **sizes, DTYPE=DTYPES[self.dtype], **PATCH
+            )

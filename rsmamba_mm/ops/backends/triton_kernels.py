@@ -40,6 +40,11 @@ def _softplus_slope(y):
 
 
 @triton.jit
+def _number(x, place, DTYPE: tl.constexpr):
+    return tl.load(x + place).to(DTYPE)
+
+
+@triton.jit
 def _zeros(TILE: tl.constexpr, BLOCK: tl.constexpr, DTYPE: tl.constexpr):
     rows = ()
     for _ in tl.static_range(TILE):
@@ -103,7 +108,7 @@ def _step_sizes(
             column = tl.load(weight + r * E + channels, mask=inside, other=0.0)
             summed = ()
             for j in tl.static_range(TILE):
-                summed = summed + (raw[j] + column * tl.load(delta + tokens[j] * delta_row + r).to(DTYPE),)
+                summed = summed + (raw[j] + column * _number(delta, tokens[j] * delta_row + r, DTYPE),)
             raw = summed
     else:
         raw = _rows(delta, tokens, delta_row, channels, inside, start, stop, TILE, DTYPE)
@@ -223,9 +228,11 @@ def scan_forward(
                 tl.store(kept + chunk + n * E + channels, h, mask=opens_chunk)
             added = ()
             for j in tl.static_range(TILE):
-                h = tl.exp2(sizes[j] * exponent) * h + drives[j] * tl.load(B + tokens[j] * B_row + n).to(DTYPE)
+                h = tl.exp2(sizes[j] * exponent) * h + drives[j] * tl.load(B + tokens[j] * B_row + n).to(
+                    DTYPE
+                )
                 if OUTPUT:
-                    added = added + (out[j] + h * tl.load(C + tokens[j] * C_row + n).to(DTYPE),)
+                    added = added + (out[j] + h * _number(C, tokens[j] * C_row + n, DTYPE),)
             if OUTPUT:
                 out = added
             tl.store(state + n * E + channels, h, mask=inside)
@@ -313,7 +320,7 @@ def scan_adjoint(
             exponent = tl.load(A + n * E + channels, mask=inside, other=0.0)
             g = tl.load(adjoint + n * E + channels, mask=inside, other=0.0)
             for j in tl.static_range(TILE - 1, -1, -1):
-                g = tl.exp2(sizes[j] * exponent) * (dy[j] * tl.load(C + tokens[j] * C_row + n).to(DTYPE) + g)
+                g = tl.exp2(sizes[j] * exponent) * (dy[j] * _number(C, tokens[j] * C_row + n, DTYPE) + g)
             tl.store(adjoint + n * E + channels, g, mask=inside)
         for j in tl.static_range(TILE):
             summed += sizes[j]
@@ -344,13 +351,16 @@ def scan_combine(
     place = (sequence * N + n) * E + channels
     exponent = tl.load(A + (sequence % paths) * A_path + n * E + channels, mask=inside, other=0.0)
     h = tl.load(carried + place, mask=inside, other=0.0)
-    states = sequences.to(tl.int64) * N * E
+    sizes = sequences.to(tl.int64) * E
+    states = sizes * N
     for start in range(0, segments, TILE):
         decays, ends = (), ()
         for j in tl.static_range(TILE):
             i = segments - 1 - start - j if REVERSE else start + j
             there = inside & (start + j < segments)
-            size = tl.load(total + (i * sequences.to(tl.int64) + sequence) * E + channels, mask=there, other=0.0)
+            size = tl.load(
+                total + (i * sequences.to(tl.int64) + sequence) * E + channels, mask=there, other=0.0
+            )
             end = tl.load(state + i * states + place, mask=there, other=0.0)
             decays, ends = decays + (tl.exp2(size * exponent),), ends + (end,)
         for j in tl.static_range(TILE):
@@ -471,7 +481,9 @@ def scan_backward(
                 h = tl.load(before + n * E + channels, mask=inside & (i == 0), other=0.0)
                 h += tl.load(scratch + ((i - 1) * N + n) * BLOCK + lanes, mask=inside & (i > 0), other=0.0)
                 for j in tl.static_range(TILE):
-                    h = tl.exp2(sizes[j] * exponent) * h + drives[j] * tl.load(B + tokens[j] * B_row + n).to(DTYPE)
+                    h = tl.exp2(sizes[j] * exponent) * h + drives[j] * tl.load(
+                        B + tokens[j] * B_row + n
+                    ).to(DTYPE)
                 tl.store(scratch + (i * N + n) * BLOCK + lanes, h, mask=inside)
 
         for t in range(tiles):
@@ -495,16 +507,16 @@ def scan_backward(
                 for j in tl.static_range(TILE):
                     decay = tl.exp2(sizes[j] * exponent)
                     decays, decayed = decays + (decay,), decayed + (decay * h,)
-                    h = decay * h + drives[j] * tl.load(B + tokens[j] * B_row + n).to(DTYPE)
+                    h = decay * h + drives[j] * _number(B, tokens[j] * B_row + n, DTYPE)
                     tl.store(grad_C + tokens[j] * N + n, tl.sum(h * dy[j], 0), mask=start + j < end)
                 g = tl.load(adjoint + n * E + channels, mask=inside, other=0.0)
                 d_A = tl.load(grad_A + n * E + channels, mask=inside, other=0.0)
                 new_drives, new_exponents = (), ()
                 for j in tl.static_range(TILE - 1, -1, -1):
-                    g += dy[j] * tl.load(C + tokens[j] * C_row + n).to(DTYPE)
+                    g += dy[j] * _number(C, tokens[j] * C_row + n, DTYPE)
                     tl.store(grad_B + tokens[j] * N + n, tl.sum(g * drives[j], 0), mask=start + j < end)
                     through_decay = g * decayed[j]
-                    new_drives = (d_drives[j] + g * tl.load(B + tokens[j] * B_row + n).to(DTYPE),) + new_drives
+                    new_drives = (d_drives[j] + g * _number(B, tokens[j] * B_row + n, DTYPE),) + new_drives
                     new_exponents = (d_exponents[j] + through_decay * exponent,) + new_exponents
                     d_A += through_decay * sizes[j]
                     g *= decays[j]
@@ -572,10 +584,9 @@ def _convolve(
     for j in tl.static_range(TAPS):
         step = steps - (TAPS - 1 - j)
         there = (step >= 0) & (step < length)
+        here = there[:, None] & inside[None, :]
         token = tl.load(orders + step, mask=there, other=0)
-        value = tl.load(
-            x + token[:, None] * row + channels[None, :], mask=there[:, None] & inside[None, :], other=0.0
-        ).to(DTYPE)
+        value = tl.load(x + token[:, None] * row + channels[None, :], mask=here, other=0.0).to(DTYPE)
         pre += value * tl.load(weight + j * E + channels, mask=inside, other=0.0)[None, :]
         read = read + (value,)
     return pre, read
@@ -696,10 +707,9 @@ def conv_backward_x(
         base = grad_pre + (batch * paths + k) * length * E
         for j in tl.static_range(TAPS):
             there = step + j < length
+            here = there[:, None] & inside[None, :]
             token = tl.load(orders + k * length + step + j, mask=there, other=0)
-            g = tl.load(
-                base + token[:, None] * E + channels[None, :], mask=there[:, None] & inside[None, :], other=0.0
-            ).to(DTYPE)
+            g = tl.load(base + token[:, None] * E + channels[None, :], mask=here, other=0.0).to(DTYPE)
             total += g * tl.load(weight + (TAPS - 1 - j) * E + channels, mask=inside, other=0.0)[None, :]
     place = (batch * length + tokens[:, None]) * E + channels[None, :]
     tl.store(grad_x + place, total, mask=(tokens < length)[:, None] & inside[None, :])
