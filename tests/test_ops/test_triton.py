@@ -82,3 +82,17 @@ def test_probe_says_why_not(monkeypatch, version, available, built, capability, 
         assert reason is None
     else:
         assert re.search(message, reason), reason
+
+
+@pytest.mark.slow
+@needs_triton
+def test_compiled_kernels_spill_nothing(root):
+    """All kernels compile for sm_90, which needs no GPU, and no register goes to memory."""
+    environment = {name: value for name, value in os.environ.items() if name != 'TRITON_INTERPRET'}
+    command = [sys.executable, 'tools/analysis_tools/inspect_triton.py']
+    result = subprocess.run(command, env=environment, capture_output=True, text=True, cwd=root)
+    assert result.returncode == 0, result.stderr
+    lines = re.findall(r'^(\w.{31}) +(\d+) +(\d+) ', result.stdout, re.M)
+    assert len(lines) == 15
+    for name, registers, spilled in lines:
+        assert int(spilled) == 0 and int(registers) <= 168, name

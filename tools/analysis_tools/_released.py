@@ -1,23 +1,27 @@
-"""The released structure of RSMamba, the peer of the benchmarks: every block runs transformers'
-``MambaMixer`` (with mambapy's parallel scan in training) on the three paths as one batch."""
+"""The released structure of RSMamba, the peer of the benchmarks: every block runs one mixer on the three
+paths as one batch. The mixer is transformers' ``MambaMixer`` (with mambapy's parallel scan in training), or
+that of mamba_ssm on its CUDA kernel."""
 
 from __future__ import annotations
 
 import torch
 from torch import Tensor, nn
 
-try:
-    from transformers import MambaConfig
-    from transformers.models.mamba.modeling_mamba import MambaMixer
-except ImportError as error:
-    raise SystemExit(
-        f'the peer cannot be imported ({error}): pip install -r requirements/benchmark.txt, best in an '
-        'environment of its own'
-    ) from None
 
+def mixer(channels: int, kernel: bool = False) -> nn.Module:
+    """One block's mixer; with ``kernel`` that of mamba_ssm."""
+    if kernel:
+        from mamba_ssm import Mamba
 
-def mixer(channels: int) -> MambaMixer:
-    """One block's mixer."""
+        return Mamba(channels, d_state=16, d_conv=4, expand=2)
+    try:
+        from transformers import MambaConfig
+        from transformers.models.mamba.modeling_mamba import MambaMixer
+    except ImportError as error:
+        raise SystemExit(
+            f'the peer cannot be imported ({error}): pip install -r requirements/benchmark.txt, best in an '
+            'environment of its own'
+        ) from None
     config = MambaConfig(
         hidden_size=channels,
         intermediate_size=2 * channels,
@@ -32,13 +36,13 @@ def mixer(channels: int) -> MambaMixer:
 class ThreePaths(nn.Module):
     """Forward, reverse and shuffled tokens through one mixer, merged by a gate."""
 
-    def __init__(self, channels: int) -> None:
+    def __init__(self, channels: int, kernel: bool = False) -> None:
         super().__init__()
-        self.mixer = mixer(channels)
+        self.mixer = mixer(channels, kernel)
         self.gate = nn.Linear(3 * channels, 3, bias=False)
 
     def forward(self, x: Tensor, norm: nn.Module) -> Tensor:
-        permutation = torch.randperm(x.shape[1])
+        permutation = torch.randperm(x.shape[1], device=x.device)
         paths = norm(torch.cat([x, x.flip(1), x[:, permutation]]))
         forward, reverse, shuffled = self.mixer(paths).chunk(3)
         paths = [forward, reverse.flip(1), shuffled[:, permutation.argsort()]]
@@ -49,13 +53,13 @@ class ThreePaths(nn.Module):
 class Released(nn.Module):
     """The backbone at stride 8, mean pooling."""
 
-    def __init__(self, channels: int, layers: int, img_size: int) -> None:
+    def __init__(self, channels: int, layers: int, img_size: int, kernel: bool = False) -> None:
         super().__init__()
         side = -(-img_size // 8)
         self.patch_embed = nn.Conv2d(3, channels, 16, stride=8, bias=False)
         self.pos_embed = nn.Parameter(torch.zeros(1, side * side, channels))
         self.pre_norm, self.ln1, self.ln2 = (nn.LayerNorm(channels, eps=1e-6) for _ in range(3))
-        self.blocks = nn.ModuleList(ThreePaths(channels) for _ in range(layers))
+        self.blocks = nn.ModuleList(ThreePaths(channels, kernel) for _ in range(layers))
 
     def forward(self, x: Tensor) -> Tensor:
         x = self.patch_embed(nn.functional.pad(x, (0, 8, 0, 8))).flatten(2).mT + self.pos_embed

@@ -62,6 +62,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument('--arch', type=int, default=90, help='compute capability times ten')
     parser.add_argument('--ptx', type=Path, metavar='FOLDER', help='leave the PTX there')
+    parser.add_argument('--kernels', nargs='+', default=list(CASES), choices=CASES, help='default: all')
     args = parser.parse_args()
     print(f'Triton {triton.__version__}, sm_{args.arch}, float16 in and out, float32 inside')
     print(
@@ -72,7 +73,8 @@ def main() -> None:
         f'{"kernel":32s}{"registers":>10s}{"spilled":>9s}{"shared":>8s}{"shuffles":>9s}{"barriers":>9s}'
         '  global loads, stores by bits of a thread'
     )
-    for name, (kernel, constants, warps) in CASES.items():
+    for name in args.kernels:
+        kernel, constants, warps = CASES[name]
         ptx, shared, resources = compile_for(kernel, constants, warps, args.arch)
         print(
             f'{name:32s}{resources["registers"]:10d}{resources["spilled"]:9d}{shared:8d}'

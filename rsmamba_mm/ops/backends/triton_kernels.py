@@ -6,8 +6,8 @@ the order's index and stay in registers, a tuple of vectors, while the states pa
 other. So registers do not grow with the number of states, the recurrence runs within a thread, and
 threads exchange nothing but the sums over channels in the backward.
 
-Between two tiles the state ``(N, E)`` passes through memory, that is through the cache. Each element is
-read by the thread that wrote it, so no barrier is needed.
+Between two tiles the state ``(N, E)`` passes through memory, that is through the cache, and the barrier of
+one warp.
 
 Exponentials are powers of two: ``A`` comes multiplied by ``log2(e)``.
 """
@@ -236,6 +236,7 @@ def scan_forward(
             if OUTPUT:
                 out = added
             tl.store(state + n * E + channels, h, mask=inside)
+        tl.debug_barrier()
         if OUTPUT:
             _write_rows(y, out, tokens, E, channels, inside, start, last, TILE)
         else:
@@ -322,6 +323,7 @@ def scan_adjoint(
             for j in tl.static_range(TILE - 1, -1, -1):
                 g = tl.exp2(sizes[j] * exponent) * (dy[j] * _number(C, tokens[j] * C_row + n, DTYPE) + g)
             tl.store(adjoint + n * E + channels, g, mask=inside)
+        tl.debug_barrier()
         for j in tl.static_range(TILE):
             summed += sizes[j]
     tl.store(total + (segment * sequences + sequence) * E + channels, summed, mask=inside)
@@ -485,6 +487,7 @@ def scan_backward(
                         B + tokens[j] * B_row + n
                     ).to(DTYPE)
                 tl.store(scratch + (i * N + n) * BLOCK + lanes, h, mask=inside)
+            tl.debug_barrier()
 
         for t in range(tiles):
             i = tiles - 1 - t
@@ -523,6 +526,7 @@ def scan_backward(
                 d_drives, d_exponents = new_drives, new_exponents
                 tl.store(adjoint + n * E + channels, g, mask=inside)
                 tl.store(grad_A + n * E + channels, d_A, mask=inside)
+            tl.debug_barrier()
 
             d_inputs, d_sizes = (), ()
             for j in tl.static_range(TILE):
