@@ -19,6 +19,8 @@ def main() -> None:
         print(f'{device}: {serves!r} serves')
         for name in BACKENDS:
             reason = obstacle(name, device)
+            if reason is not None and len(devices) == 1:  # what keeps it from a GPU tells more
+                reason = BACKENDS[name].probe() or reason
             if reason is not None:
                 print(f'  {name:10s} no: {reason}')
                 continue

@@ -53,6 +53,14 @@ def test_forced_on_the_cpu_is_an_error():
     assert obstacle('mamba_ssm', 'cpu') == 'it runs on cuda, and the tensors are on cpu'
 
 
+@pytest.mark.skipif(torch.cuda.is_available(), reason='there is a GPU')
+def test_overview_says_what_keeps_from_a_gpu():
+    command = [sys.executable, '-m', 'rsmamba_mm.ops']
+    said = subprocess.run(command, capture_output=True, text=True).stdout
+    assert re.search(r'^  triton +no: \S.*(CUDA|Triton|GPU)', said, re.M), said
+    assert re.search(r'^  mamba_ssm +no: .*(mamba-ssm|CUDA)', said, re.M), said
+
+
 def fake_triton(version):
     module = ModuleType('triton')
     module.__version__ = version

@@ -1,8 +1,8 @@
 """Backends of the scan and of the causal convolution, and the choice among them.
 
-A backend is a module with four functions, ``scan_forward``, ``scan_backward``, ``conv_forward`` and
-``conv_backward`` (signatures in :mod:`rsmamba_mm.ops.backends.torch_chunked`), entered into the table
-with :func:`register_backend`. ``auto`` takes the available backend of highest priority for the device
+A backend is a module with the functions ``scan_forward``, ``scan_backward``, ``conv_forward``,
+``conv_backward`` and ``chunk_length`` (signatures in :mod:`rsmamba_mm.ops.backends.torch_chunked`; those of
+:mod:`rsmamba_mm.ops.gate` are optional), entered into the table with :func:`register_backend`. ``auto`` takes the available backend of highest priority for the device
 of the tensors.
 """
 

@@ -160,7 +160,7 @@ class _Scan:
                 f"scan backend 'triton' counts up to 2^31 elements of a sequence, and this one has "
                 f"{length} rows of {widest}: use the 'torch' backend or shorter sequences"
             )
-        self.A, A_path = self.parameter(A.mT * LOG2_E, 2)
+        self.A, A_path = self.parameter(A.mT.to(self.dtype) * LOG2_E, 2)
         D, D_path = self.parameter(D, 1)
         bias, bias_path = self.parameter(delta_bias, 1)
         weight, weight_path = self.parameter(None if delta_weight is None else delta_weight.mT, 2)
