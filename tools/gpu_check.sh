@@ -58,20 +58,16 @@ build_peer() {
         "$python" -m pip install -q transformers
 }
 
-# train CONFIG: one short run, in half precision on a GPU
+# train CONFIG NAME [option…]: one epoch
 train() {
-    local options=(train_cfg.max_epochs=2 default_hooks.logger.interval=5)
-    local amp=(optim_wrapper.type=AmpOptimWrapper optim_wrapper.dtype=bfloat16)
-    if grep -q IterBased "$1" || [[ $1 == *unetmamba* ]]; then options=(); fi
+    local config=$1 options=(train_cfg.max_epochs=1 default_hooks.logger.interval=5)
+    local launch=("$python" tools/train.py "$config")
+    if [[ $2 == *_ddp ]]; then launch=(tools/dist_train.sh "$config" 1); fi
     if $dry; then
-        amp=()
-        if [[ $1 == *rsmamba* ]]; then
-            options=(train_cfg.max_epochs=1 train_dataloader.dataset.num_images=4 train_dataloader.batch_size=2
-                val_dataloader.dataset.num_images=4 test_dataloader.dataset.num_images=4)
-        fi
+        options+=(train_dataloader.dataset.num_images=4 train_dataloader.batch_size=2
+            val_dataloader.dataset.num_images=4 test_dataloader.dataset.num_images=4)
     fi
-    "$python" tools/train.py "$1" --work-dir "$out/$(basename "$1" .py)" \
-        --cfg-options "${options[@]}" "${amp[@]}"
+    PYTHON=$python "${launch[@]}" --work-dir "$out/$2" --cfg-options "${options[@]}" "${@:3}"
 }
 
 if $dry; then
@@ -93,10 +89,17 @@ else
 fi
 step benchmarks "$python" tools/analysis_tools/benchmark_gpu.py --out "$out" "${bench[@]}"
 for config in $configs; do
-    if [ -f "$config" ]; then
-        step "train_$(basename "$config" .py)" train "$config"
-    else
+    name=$(basename "$config" .py)
+    if [ ! -f "$config" ]; then
         echo "== left out: no $config here"
+    elif $dry; then
+        step "train_$name" train "$config" "train_$name"
+    else
+        for dtype in bfloat16 float16; do
+            step "train_${name}_$dtype" train "$config" "train_${name}_$dtype" \
+                optim_wrapper.type=AmpOptimWrapper optim_wrapper.dtype="$dtype"
+        done
+        step "train_${name}_ddp" train "$config" "train_${name}_ddp"
     fi
 done
 

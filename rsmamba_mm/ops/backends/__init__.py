@@ -2,8 +2,8 @@
 
 A backend is a module with the functions ``scan_forward``, ``scan_backward``, ``conv_forward``,
 ``conv_backward`` and ``chunk_length`` (signatures in :mod:`rsmamba_mm.ops.backends.torch_chunked`; those of
-:mod:`rsmamba_mm.ops.gate` are optional), entered into the table with :func:`register_backend`. ``auto`` takes the available backend of highest priority for the device
-of the tensors.
+:mod:`rsmamba_mm.ops.gate` are optional), entered into the table with :func:`register_backend`. ``auto``
+takes the available backend of highest priority for the device of the tensors.
 """
 
 from __future__ import annotations

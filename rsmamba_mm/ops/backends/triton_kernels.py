@@ -732,7 +732,7 @@ def _gate_tile(z, row, length, E, segments, TILE: tl.constexpr, BLOCK: tl.conste
     argument = tl.load(
         z + (batch * length + tokens[:, None]) * row + channels[None, :], mask=there, other=0.0
     ).to(DTYPE)
-    return batch, tokens[:, None] * E + channels[None, :], channels, there, argument
+    return batch, tokens.to(tl.int64)[:, None] * E + channels[None, :], channels, there, argument
 
 
 @triton.jit(do_not_specialize=RUNTIME)
