@@ -1,6 +1,7 @@
 """The ``triton`` backend: its kernels in Triton's interpreter, its choice, its probe."""
 
 import importlib.util
+import json
 import os
 import re
 import subprocess
@@ -90,6 +91,20 @@ def test_probe_says_why_not(monkeypatch, version, available, built, capability, 
         assert reason is None
     else:
         assert re.search(message, reason), reason
+
+
+@pytest.mark.slow
+@needs_triton
+def test_launches_compile_once_for_all_lengths():
+    """Each kernel compiles from what its launch passes, and never again for another length or batch."""
+    environment = {name: value for name, value in os.environ.items() if name != 'TRITON_INTERPRET'}
+    command = [sys.executable, str(Path(__file__).with_name('triton_launches.py'))]
+    result = subprocess.run(command, env=environment, capture_output=True, text=True)
+    assert result.returncode == 0, result.stderr[-3000:]
+    first, *others = map(json.loads, result.stdout.splitlines())
+    # forward: output with and without states to keep, and segments alone; combine: forwards and backwards
+    assert first == {**dict.fromkeys(first, 1), 'scan_forward': 3, 'scan_combine': 2} and len(first) == 11
+    assert len(others) == 4 and all(counts == first for counts in others)
 
 
 @pytest.mark.slow
