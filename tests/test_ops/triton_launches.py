@@ -1,7 +1,7 @@
-"""Every launch of the ``triton`` backend, compiled for sm_90 from the arguments it really gets, run nowhere.
+"""Every launch of the ``triton`` backend, compiled for sm_90 from the arguments it gets, run nowhere.
 
-Prints, for each sequence length, how many variants of each kernel there are so far. Run by test_triton.py in
-a process of its own, for it takes the place of Triton's driver.
+Prints, for each sequence length, how many variants of each kernel there are so far. Run by test_triton.py
+in a process of its own, for it takes the place of Triton's driver.
 """
 
 import json
