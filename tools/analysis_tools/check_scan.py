@@ -30,7 +30,7 @@ OPTIONS = [
 # one long sequence, at sizes where the reference does not take minutes
 LONG = [(1025, 37, 16, options) for options in OPTIONS]
 
-QUICK = [(7, 5, 1, OPTIONS[0]), (2, 16, 4, OPTIONS[1])]
+QUICK = [(5, 5, 1, OPTIONS[0]), (2, 16, 2, OPTIONS[1])]
 
 
 def main() -> None:
