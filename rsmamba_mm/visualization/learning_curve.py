@@ -62,6 +62,6 @@ def plot_learning_curve(scalars: str | Path, out: str | Path) -> Path:
             ha='center',
             color='#2e7d32',
         )
-    loss_axis.legend(handles=lines, loc='center right')
+    figure.legend(handles=lines, loc='outside lower center', ncols=2)
     loss_axis.set_title('Learning curve')
     return save_figure(figure, out)
