@@ -155,10 +155,9 @@ class SyntheticScenes(ClassificationDataset):
 
     @staticmethod
     def _build_metainfo(task: str) -> dict:
-        metainfo = {'dataset_type': 'SyntheticScenes', 'task_name': task}
         if task == 'classification':
-            return dict(metainfo, classes=SCENE_CLASSES)
-        return dict(metainfo, classes=SCENE_MASK_CLASSES, palette=SCENE_MASK_PALETTE)
+            return dict(classes=SCENE_CLASSES)
+        return dict(classes=SCENE_MASK_CLASSES, palette=SCENE_MASK_PALETTE)
 
     def load_data_list(self) -> list[dict]:
         """List the images without rendering them.
