@@ -12,7 +12,7 @@ train_dataloader = dict(
     num_workers=1,
     persistent_workers=True,
     sampler=dict(type='DefaultSampler', shuffle=True),
-    dataset=dict(scenes, num_images=500, seed=0, pipeline=train_pipeline),
+    dataset=dict(scenes, num_images=400, seed=0, pipeline=train_pipeline),
 )
 val_dataloader = dict(
     batch_size=8,
