@@ -21,6 +21,10 @@ for option; do
     esac
 done
 
+if ! "$python" -c 'import torch, rsmamba_mm' 2>/dev/null; then
+    echo "gpu_check.sh: $python lacks PyTorch or rsmamba_mm: name another one, PYTHON=/path/to/python" >&2
+    exit 1
+fi
 if ! $dry && ! "$python" -c 'import sys, torch; sys.exit(not torch.cuda.is_available())'; then
     echo "gpu_check.sh needs an NVIDIA GPU that PyTorch can use, and $python finds none;" \
         "with --dry-run it runs every step at tiny sizes on the CPU." >&2

@@ -16,8 +16,9 @@ from mmengine.dist import is_main_process, master_only
 from mmengine.evaluator import DumpResults
 from mmengine.hooks import LoggerHook
 from mmengine.registry import RUNNERS
-from mmengine.runner import Runner
+from mmengine.runner import CheckpointLoader, Runner
 from mmengine.utils.dl_utils import collect_env
+from torch import nn
 
 from ..errors import MissingDataError, OptionError
 
@@ -107,6 +108,7 @@ def prepare_test(args: Namespace) -> Runner:
     if args.out and not args.out.endswith(('.pkl', '.pickle')):
         raise OptionError(f'--out: predictions are written as .pkl, got {args.out}')
     runner = build_runner(cfg)
+    _check_checkpoint(cfg.load_from, runner.model)
     if args.out:
         Path(args.out).parent.mkdir(parents=True, exist_ok=True)
         runner.test_evaluator.metrics.append(DumpResults(out_file_path=args.out))
@@ -199,6 +201,26 @@ def _replace_root(node: dict | list, old: str, new: str) -> None:
             node[key] = new + value[len(old) :]
 
 
+def _check_checkpoint(path: str, model: nn.Module) -> None:
+    """Refuse a checkpoint of another model: MMEngine tests random weights with no more than a warning."""
+    try:
+        checkpoint = CheckpointLoader.load_checkpoint(path, map_location='cpu')
+        names = {name.removeprefix('module.') for name in checkpoint.get('state_dict', checkpoint)}
+    except Exception as error:  # a broken file can raise anything
+        raise OptionError(
+            f'{path} cannot be read as a checkpoint ({error!r}): fetch or write it again'
+        ) from error
+    own = {name.removeprefix('module.') for name in model.state_dict()}
+    shared = len(own & names)
+    if 2 * shared < len(own):
+        hint = ''
+        if any(name.startswith(('net.', 'encoder.')) for name in names):
+            hint = ': a released UNetMamba is converted by tools/model_converters/unetmamba_to_mmseg.py'
+        raise OptionError(
+            f'{path} is of another model: it has {shared} of the {len(own)} tensors of this one{hint}'
+        )
+
+
 def _check_folders(dataset: dict) -> None:
     """Refuse a missing or empty folder of images or masks before anything is built, in words."""
     if 'dataset' in dataset:  # wrapped
@@ -211,8 +233,8 @@ def _check_folders(dataset: dict) -> None:
             state = 'is empty' if folder.is_dir() else 'is not there'
             raise MissingDataError(
                 f'{dataset["type"]}: {folder.resolve()} {state}. Expected there: '
-                f'{"images" if kind == "img_path" else "masks"}, as the converters of mmsegmentation '
-                '(tools/dataset_converters) or the README beside the config lay them out. '
+                f'{"images" if kind == "img_path" else "masks"}, in the layout that the converter for this '
+                'data set writes; configs/unetmamba/README.md names it. '
                 'Where they lie elsewhere: --cfg-options data_root=FOLDER'
             )
     return None

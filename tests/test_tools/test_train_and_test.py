@@ -3,11 +3,15 @@
 import json
 import subprocess
 import sys
+from argparse import Namespace
 from pathlib import Path
 
 import pytest
 import torch
 from mmengine.fileio import load
+
+from rsmamba_mm.apis import prepare_test
+from rsmamba_mm.errors import OptionError
 
 CONFIG = 'configs/rsmamba/rsmamba-t_synthetic-128px.py'
 MINIATURE = [
@@ -71,6 +75,23 @@ def test_train_resume_and_test_twice(root, tmp_path):
     )  # fmt: skip
     averaged = torch.stack([sample['pred_score'] for sample in load(out)])
     assert averaged.shape == (6, 12) and not torch.equal(averaged, scores)
+
+
+def test_checkpoint_of_another_model_is_refused(root, tmp_path):
+    options = dict(config=str(root / CONFIG), work_dir=str(tmp_path), cfg_options=None, launcher='none')
+    options.update(local_rank=0, out=None, tta=False, amp=False)
+    files = dict(other={'state_dict': {'backbone.conv1.weight': torch.zeros(1)}})
+    files['released'] = {'state_dict': {'net.encoder.stem.conv1.weight': torch.zeros(1)}}
+    for name, content in files.items():
+        torch.save(content, tmp_path / f'{name}.pth')
+    (tmp_path / 'broken.pth').write_text('no checkpoint')
+    for name, message in dict(
+        other=r'other\.pth is of another model: it has 0 of the \d+ tensors of this one$',
+        released=r'of this one: a released UNetMamba is converted by tools/.*unetmamba_to_mmseg\.py',
+        broken=r'broken\.pth cannot be read as a checkpoint',
+    ).items():
+        with pytest.raises(OptionError, match=message):
+            prepare_test(Namespace(**options, checkpoint=str(tmp_path / f'{name}.pth')))
 
 
 @pytest.mark.slow

@@ -4,8 +4,10 @@
 mmsegmentation's converters follow the split of the benchmark; the figures of UNetMamba and its peers on
 Vaihingen are those of 22 training, 2 validation and 9 test tiles drawn at random, with 1024 px patches:
 
-    python tools/dataset_converters/isprs_tiles.py top gts_for_participants --eroded gts_eroded \
-        --out data/vaihingen_tiles
+    python tools/dataset_converters/isprs_tiles.py top gts --eroded gts_eroded --out data/vaihingen_tiles
+
+Here ``gts`` and ``gts_eroded`` hold the masks of all 33 tiles: of the downloads,
+``…_ground_truth_COMPLETE`` and ``…_ground_truth_eroded_COMPLETE``.
 
 Patches at the right and lower edge are padded with ignored pixels. Masks hold 0 for ignored pixels and 1
 to 6 for the classes, as mmsegmentation's do. Flipped copies are not written: training flips at random.
