@@ -223,8 +223,8 @@ def _check_checkpoint(path: str, model: nn.Module) -> None:
 
 def _check_folders(dataset: dict) -> None:
     """Refuse a missing or empty folder of images or masks before anything is built, in words."""
-    if 'dataset' in dataset:  # wrapped
-        return _check_folders(dataset['dataset'])
+    while 'dataset' in dataset:  # wrapped
+        dataset = dataset['dataset']
     for kind, prefix in dataset.get('data_prefix', {}).items():
         if kind not in ('img_path', 'seg_map_path') or not isinstance(prefix, str):
             continue
@@ -237,7 +237,6 @@ def _check_folders(dataset: dict) -> None:
                 'data set writes; configs/unetmamba/README.md names it. '
                 'Where they lie elsewhere: --cfg-options data_root=FOLDER'
             )
-    return None
 
 
 def _add_common_arguments(parser: ArgumentParser) -> None:

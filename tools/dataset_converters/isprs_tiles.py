@@ -20,22 +20,21 @@ import re
 from pathlib import Path
 
 import numpy as np
-from mmengine.utils import track_iter_progress
 from PIL import Image
 
-from rsmamba_mm.datasets import LoadPaletteAnnotations
-from rsmamba_mm.datasets.folder import find_images
-from rsmamba_mm.datasets.transforms import read_bands
-from rsmamba_mm.errors import MissingDataError, OptionError, UserError
+from rsmamba_mm import compat
 
-CLASSES = {
-    'impervious_surface': (255, 255, 255),
-    'building': (0, 0, 255),
-    'low_vegetation': (0, 255, 255),
-    'tree': (0, 255, 0),
-    'car': (255, 255, 0),
-    'clutter': (255, 0, 0),
-}
+compat.apply()
+
+from mmengine.utils import track_iter_progress  # noqa: E402
+from mmseg.datasets import ISPRSDataset  # noqa: E402
+
+from rsmamba_mm.datasets import LoadPaletteAnnotations  # noqa: E402
+from rsmamba_mm.datasets.folder import find_images  # noqa: E402
+from rsmamba_mm.datasets.transforms import read_bands  # noqa: E402
+from rsmamba_mm.errors import MissingDataError, OptionError, UserError  # noqa: E402
+
+CLASSES: tuple[str, ...] = ISPRSDataset.METAINFO['classes']
 PARTS = ('train', 'val', 'test')
 # what the names of a tile's files end with, beside the tile's own
 ENDINGS = re.compile(r'(_RGBIR|_IRRG|_RGB|_label)?(_noBoundary)?$')
@@ -133,7 +132,7 @@ def read_tile(image: Path, mask: Path) -> tuple[np.ndarray, np.ndarray]:
     # one tile of Potsdam has colours that are off by a few levels
     colours = np.where(read_bands(str(mask), [1, 2, 3]) > 127, 255, 0).astype(np.uint8)
     try:
-        labels = LoadPaletteAnnotations(list(CLASSES.values())).labels_of(colours) + np.uint8(1)
+        labels = LoadPaletteAnnotations(ISPRSDataset.METAINFO['palette']).labels_of(colours) + np.uint8(1)
     except ValueError as error:
         raise ValueError(f'{mask}: {error}') from None
     if labels.shape != pixels.shape[:2]:
@@ -161,7 +160,7 @@ def save(array: np.ndarray, path: Path) -> None:
 def _known_class(name: str) -> int:
     if name not in CLASSES:
         raise OptionError(f'--rich: no class {name!r}; known are {", ".join(CLASSES)}')
-    return list(CLASSES).index(name) + 1
+    return CLASSES.index(name) + 1
 
 
 def _share(text: str) -> float:

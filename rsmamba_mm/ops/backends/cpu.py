@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from ..build import BuildError, library
-from .reference import compute_dtype, rows
+from .reference import compute_dtype, reduce_to, rows
 
 MAX_STATES = 256
 MAX_TAPS = 16
@@ -83,13 +83,13 @@ def scan_backward(
     dD, dbias = scan.empty((batch, paths, channels)), scan.empty((batch, paths, channels))
     scan.call('scan_backward', [grad_y, grad_last, kept], [du, ddelta, dB, dC, dA, dD, dbias])
     return (
-        du.sum_to_size(u.shape).to(u.dtype),
+        reduce_to(du, u),
         ddelta,
-        dA.sum(0).mT.sum_to_size(A.shape).to(A.dtype),
+        reduce_to(dA.sum(0).mT, A),
         dB.sum(0).to(B.dtype),
         dC.sum(0).to(C.dtype),
-        None if D is None else dD.sum(0).sum_to_size(D.shape).to(D.dtype),
-        None if delta_bias is None else dbias.sum(0).sum_to_size(delta_bias.shape).to(delta_bias.dtype),
+        None if D is None else reduce_to(dD.sum(0), D),
+        None if delta_bias is None else reduce_to(dbias.sum(0), delta_bias),
     )
 
 

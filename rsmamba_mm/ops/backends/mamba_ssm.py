@@ -11,7 +11,8 @@ import torch
 from torch import Tensor
 
 from ..orders import invert_orders, take
-from .torch_chunked import _like, conv_backward, conv_forward
+from .reference import reduce_to
+from .torch_chunked import conv_backward, conv_forward
 
 __all__ = ['chunk_length', 'conv_backward', 'conv_forward', 'scan_backward', 'scan_forward']
 
@@ -86,13 +87,13 @@ def scan_backward(
     du, ddelta, dA, dB, dC, dD, dbias = grads[:7]
     dB, dC = (take(grad.mT, scan.inverse) for grad in (dB, dC))
     return (
-        scan.tokens(du).sum_to_size(u.shape),
+        reduce_to(scan.tokens(du), u),
         scan.tokens(ddelta),
-        _like(dA.unflatten(0, (paths, channels)), A),
+        reduce_to(dA.unflatten(0, (paths, channels)), A),
         dB.to(B.dtype),
         dC.to(C.dtype),
-        None if D is None else _like(dD.view(paths, channels), D),
-        None if delta_bias is None else _like(dbias.view(paths, channels), delta_bias),
+        None if D is None else reduce_to(dD.view(paths, channels), D),
+        None if delta_bias is None else reduce_to(dbias.view(paths, channels), delta_bias),
     )
 
 

@@ -91,3 +91,8 @@ def rows(x: Tensor) -> tuple[Tensor, int]:
     for dim in range(x.dim() - 3, -1, -1):
         regular = regular and x.stride(dim) == x.stride(dim + 1) * x.shape[dim + 1]
     return (x, row) if regular else (x.contiguous(), x.shape[-1])
+
+
+def reduce_to(grad: Tensor, tensor: Tensor) -> Tensor:
+    """A gradient in its tensor's dtype, summed over the axes along which the orders shared the tensor."""
+    return grad.sum_to_size(tensor.shape).to(tensor.dtype)

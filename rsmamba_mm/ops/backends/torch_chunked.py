@@ -18,7 +18,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ..orders import invert_orders, take
-from .reference import compute_dtype
+from .reference import compute_dtype, reduce_to
 
 
 def chunk_length(length: int) -> int:
@@ -190,14 +190,14 @@ def scan_backward(
 
     grad_bias = None
     if delta_bias is not None:
-        grad_bias = _like(grad_delta.sum((0, 2)), delta_bias)
+        grad_bias = reduce_to(grad_delta.sum((0, 2)), delta_bias)
     return (
-        _like(grad_u, u),
+        reduce_to(grad_u, u),
         grad_delta,
-        _like(grad_A.mT, A),
+        reduce_to(grad_A.mT, A),
         grad_B.to(B.dtype),
         grad_C.to(C.dtype),
-        None if D is None else _like(grad_D, D),
+        None if D is None else reduce_to(grad_D, D),
         grad_bias,
     )
 
@@ -245,11 +245,6 @@ def _write(whole: Tensor, chunk: Tensor, tokens: Tensor | None, start: int) -> N
         whole[:, :, start : start + chunk.shape[2]] = chunk
     else:
         whole[:, torch.arange(len(tokens), device=tokens.device)[:, None], tokens] = chunk
-
-
-def _like(grad: Tensor, tensor: Tensor) -> Tensor:
-    """Sum a gradient over the axes along which its tensor was shared by the orders."""
-    return grad.sum_to_size(tensor.shape).to(tensor.dtype)
 
 
 def _read_padded(x: Tensor, orders: Tensor, taps: int, dtype: torch.dtype) -> Tensor:

@@ -21,7 +21,7 @@ from torch import Tensor
 
 from ..orders import invert_orders
 from . import triton_kernels as kernels
-from .reference import compute_dtype, rows
+from .reference import compute_dtype, reduce_to, rows
 
 CHUNK = 64  # steps between two kept states
 TILE = 8  # steps in registers
@@ -122,15 +122,13 @@ def scan_backward(
     else:
         grad_B, grad_C = grad_B.zero_(), grad_C.zero_()
     return (
-        grad_u.sum_to_size(u.shape),
+        reduce_to(grad_u, u),
         grad_delta,
-        grad_A.sum((0, 1)).mT.sum_to_size(A.shape).to(A.dtype),
+        reduce_to(grad_A.sum((0, 1)).mT, A),
         grad_B.sum(0).to(B.dtype),
         grad_C.sum(0).to(C.dtype),
-        None if D is None else grad_D.sum((0, 1)).sum_to_size(D.shape).to(D.dtype),
-        None
-        if delta_bias is None
-        else grad_bias.sum((0, 1)).sum_to_size(delta_bias.shape).to(delta_bias.dtype),
+        None if D is None else reduce_to(grad_D.sum((0, 1)), D),
+        None if delta_bias is None else reduce_to(grad_bias.sum((0, 1)), delta_bias),
     )
 
 
