@@ -330,15 +330,11 @@ class Benchmark:
     def segmentation(self, side: str) -> Step:
         """Inference of UNetMamba in bfloat16."""
         from mmengine.config import Config
-        from mmengine.registry import MODELS
+        from mmengine.registry import MODELS, init_default_scope
 
         config = Config.fromfile(Path(__file__).parents[2] / CONFIG)
-        config.model.pop('data_preprocessor', None)
-        with torch.device('cpu'):
-            from mmengine.registry import init_default_scope
-
-            init_default_scope(config.get('default_scope', 'mmseg'))
-            model = MODELS.build(config.model).to(self.device).eval()
+        init_default_scope(config.default_scope)
+        model = MODELS.build(config.model).to(self.device).eval()
         x = torch.randn(1, 3, *(self.sizes.segmentation,) * 2, device=self.device)
 
         @torch.no_grad()
