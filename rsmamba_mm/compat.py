@@ -6,6 +6,7 @@ installed and :func:`apply` cures what fails in it. Each cure names its reason a
 where it is not needed. Importing this module imports neither PyTorch nor OpenMMLab.
 """
 
+import functools
 import importlib
 import sys
 from collections.abc import Callable
@@ -44,6 +45,7 @@ def apply() -> None:
     _skip_multimodal_models(stack)
     _find_configs(stack)
     _launch_without_cuda()
+    _right_norm_gradients()
     if stack == 'upstream':
         _stand_in_for_mmcv_ops()
         _trust_mmengine_checkpoints()
@@ -204,6 +206,55 @@ def _launch_without_cuda() -> None:
             torch.cuda.set_device = set_device
 
     utils._init_dist_pytorch = launch_on_cpu_too
+
+
+def _right_norm_gradients() -> None:
+    """Let the gradients of batch and instance normalisation be right on the CPU.
+
+    PyTorch's backward reads the incoming gradient as if it lay in memory as the input does. The two differ
+    unnoticed where strides are ambiguous: in a batch of one whose gradient comes channels last, as behind
+    norm → ``flatten(2).mT``; in instance normalisation, which makes its input a batch of one; and in images
+    one pixel high or wide. The gradients are finite, and wrong by more than their size. Here the gradient
+    is laid out as the input before it gets there. Compiled code has a backward of its own, which is right.
+    """
+    if not _norm_gradient_is_wrong():
+        return
+    from torch.nn import functional as F
+
+    F.batch_norm = _with_gradient_like_input(F.batch_norm)
+    # works on a contiguous copy of its input
+    F.instance_norm = _with_gradient_like_input(F.instance_norm, contiguous=True)
+
+
+def _norm_gradient_is_wrong() -> bool:
+    """Whether the layout of the gradient changes what normalisation makes of it; a millisecond."""
+    import torch
+
+    x = torch.linspace(-1, 2, 24).square().view(1, 2, 3, 4).requires_grad_()
+    gradient = torch.linspace(0, 3, 24).sin().view(1, 2, 3, 4)
+    y = torch.nn.functional.batch_norm(x, None, None, training=True)
+    right, found = (
+        torch.autograd.grad(y, x, g, retain_graph=True)[0]
+        for g in (gradient, gradient.flatten(2).mT.contiguous().mT.view_as(gradient))
+    )
+    return not torch.allclose(right, found, atol=1e-4)
+
+
+def _with_gradient_like_input(normalise: Callable, contiguous: bool = False) -> Callable:
+    """A normalisation whose gradient arrives in the memory layout of its input."""
+    import torch
+
+    @functools.wraps(normalise)
+    def with_gradient_like_input(input: torch.Tensor, *args, **kwargs) -> torch.Tensor:
+        y = normalise(input, *args, **kwargs)
+        if y.requires_grad and y.device.type == 'cpu' and not torch.compiler.is_compiling():
+            strides = torch.empty(input.shape, device='meta').stride() if contiguous else input.stride()
+            y.register_hook(
+                lambda g: g if g.stride() == strides else g.new_empty_strided(g.shape, strides).copy_(g)
+            )
+        return y
+
+    return with_gradient_like_input
 
 
 def _stand_in_for_mmcv_ops() -> None:

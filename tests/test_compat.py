@@ -1,5 +1,6 @@
 """The cures, each on what fails without it, and the messages for people."""
 
+import itertools
 import os
 import subprocess
 import sys
@@ -303,3 +304,54 @@ class TestCheckpoints:
         for owner, name in [(HistoryBuffer, '__init__'), (os, 'system')]:
             with pytest.raises(ValueError, match='must not ask'):
                 compat._history_buffer_method(owner, name)
+
+
+class TestNormGradients:
+    """Right whatever the layout of the gradient, also where PyTorch's own depend on it."""
+
+    LAYERS = dict(
+        batch=torch.nn.BatchNorm2d,
+        batch_eval=lambda channels: torch.nn.BatchNorm2d(channels).eval(),
+        batch_3d=torch.nn.BatchNorm3d,
+        instance=torch.nn.InstanceNorm2d,
+        instance_affine=lambda channels: torch.nn.InstanceNorm2d(channels, affine=True),
+        instance_3d=torch.nn.InstanceNorm3d,
+        # not cured: right by themselves
+        batch_1d=torch.nn.BatchNorm1d,
+        group=lambda channels: torch.nn.GroupNorm(2, channels),
+    )
+
+    @pytest.mark.parametrize('sizes', [(5, 7), (1, 7), (5, 1)], ids=str)
+    @pytest.mark.parametrize('batch', [1, 2])
+    @pytest.mark.parametrize('name', LAYERS)
+    def test_layouts(self, name, batch, sizes):
+        compat.apply()
+        layer = self.LAYERS[name](4)
+        sizes = (3, *sizes) if '3d' in name else (35,) if '1d' in name else sizes
+        torch.manual_seed(0)
+        values, gradient = torch.randn(2, batch, 4, *sizes).double()
+        exact = values.clone().requires_grad_()
+        (expected,) = torch.autograd.grad(self.LAYERS[name](4).double()(exact), exact, gradient)
+        layouts = list(itertools.permutations(range(values.dim())))
+        for x_layout, g_layout in itertools.product(layouts[:: len(layouts) // 6], layouts):
+            x = _laid_out(values.float(), x_layout).requires_grad_()
+            (found,) = torch.autograd.grad(layer(x), x, _laid_out(gradient.float(), g_layout))
+            torch.testing.assert_close(found.double(), expected, rtol=1e-4, atol=1e-4)
+
+    def test_nothing_is_done_where_pytorch_is_right(self, monkeypatch):
+        functional = torch.nn.functional
+        before = functional.batch_norm, functional.instance_norm
+        monkeypatch.setattr(compat, '_norm_gradient_is_wrong', lambda: False)
+        compat._right_norm_gradients()
+        assert (functional.batch_norm, functional.instance_norm) == before
+
+    def test_second_derivatives(self):
+        compat.apply()
+        layer = torch.nn.BatchNorm2d(2).double()
+        x = torch.randn(1, 2, 3, 4, dtype=torch.float64, requires_grad=True)
+        assert torch.autograd.gradgradcheck(lambda x: layer(x).flatten(2).mT, x)
+
+
+def _laid_out(x, order):
+    """Equal, and in memory in this order of dimensions."""
+    return x.permute(order).contiguous().permute([order.index(d) for d in range(x.dim())])

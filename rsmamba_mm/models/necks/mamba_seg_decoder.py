@@ -71,6 +71,9 @@ class MambaSegDecoder(BaseModule):
                 )
             pyramid_cfg = dict(type='mmseg.Feature2Pyramid', embed_dim=in_channels[0])
             self.pyramid = MODELS.build(dict(pyramid_cfg, rescales=list(pyramid), norm_cfg=dict(type='BN')))
+            for pool in self.pyramid.modules():
+                if isinstance(pool, nn.MaxPool2d):
+                    pool.ceil_mode = True  # half of an odd size, rounded up, as in a backbone
         *skips, lower = in_channels
         skips = skips[::-1]  # deepest first, as the decoder goes
         rates = iter(np.linspace(drop_path_rate, 0, sum(depths)).tolist())
