@@ -24,6 +24,7 @@ _LAZY = {
     'LoadGeoImage': 'rsmamba_mm.datasets',
     'LoadPaletteAnnotations': 'rsmamba_mm.datasets',
     'LoadSceneImage': 'rsmamba_mm.datasets',
+    'NativeMosaic': 'rsmamba_mm.datasets',
     'RESISC45': 'rsmamba_mm.datasets',
     'RandomBandGain': 'rsmamba_mm.datasets',
     'SceneFolder': 'rsmamba_mm.datasets',

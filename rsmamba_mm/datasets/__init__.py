@@ -5,6 +5,7 @@ Those of segmentation are registered where mmsegmentation is installed.
 
 from importlib.util import find_spec
 
+from .mosaic import NativeMosaic
 from .scene_datasets import AID, RESISC45, SceneFolder, UCMerced
 from .synthetic_scenes import (
     SCENE_CLASSES,
@@ -15,7 +16,13 @@ from .synthetic_scenes import (
     mean_colour_accuracy,
     render_scene,
 )
-from .transforms import LoadGeoImage, LoadPaletteAnnotations, LoadSceneImage, RandomBandGain
+from .transforms import (
+    LoadGeoImage,
+    LoadPaletteAnnotations,
+    LoadSceneImage,
+    RandomBandGain,
+    read_bands,
+)
 
 __all__ = [
     'AID',
@@ -26,12 +33,14 @@ __all__ = [
     'LoadGeoImage',
     'LoadPaletteAnnotations',
     'LoadSceneImage',
+    'NativeMosaic',
     'RandomBandGain',
     'SceneFolder',
     'SyntheticScene',
     'SyntheticScenes',
     'UCMerced',
     'mean_colour_accuracy',
+    'read_bands',
     'render_scene',
 ]
 

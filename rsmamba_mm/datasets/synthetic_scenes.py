@@ -36,6 +36,8 @@ SCENE_MASK_PALETTE: list[list[int]] = [
 
 MIN_SIZE = 32
 TASKS = ('classification', 'segmentation')
+#: transforms that a data set which draws its images does not need
+LOADING = ('LoadImageFromFile', 'LoadAnnotations')
 
 
 class SyntheticScene(NamedTuple):
@@ -89,8 +91,8 @@ class SyntheticScenes(ClassificationDataset):
 
     It serves both classification (:mod:`mmpretrain`) and semantic segmentation (:mod:`mmseg`).
     Image ``i`` has the label ``i % 12``, so the classes are balanced. Scenes are rendered when
-    they are first asked for; the pipeline starts from the decoded image and needs no loading
-    transform.
+    they are first asked for; loading transforms of mmcv and mmseg (:data:`LOADING`) are left out of the
+    pipeline, which may so be one for files too, as OpenMMLab's inferencers ask.
 
     Before the pipeline a sample holds ``img`` (BGR, uint8), ``img_shape``, ``ori_shape``,
     ``gt_label``, ``img_path`` (a name, not a file), ``scene_index`` and ``sample_idx``; for
@@ -146,7 +148,7 @@ class SyntheticScenes(ClassificationDataset):
         self._cache: dict[int, SyntheticScene] | None = {} if cache else None
         super().__init__(
             metainfo=self._build_metainfo(task),
-            pipeline=list(pipeline),
+            pipeline=[step for step in pipeline if not _is_loading(step)],
             test_mode=test_mode,
             indices=indices,
             serialize_data=serialize_data,
@@ -231,6 +233,10 @@ def _mean_colours(images: Iterable[tuple[np.ndarray, int]], name: str) -> tuple[
         raise ValueError(f'{name} holds no image; give at least one pair (image, label)')
     colours, labels = zip(*pairs, strict=True)
     return np.stack(colours), np.array(labels)
+
+
+def _is_loading(step: dict | Callable) -> bool:
+    return isinstance(step, dict) and str(step.get('type')).rpartition('.')[2] in LOADING
 
 
 def _is_integer(value: object) -> bool:

@@ -18,7 +18,7 @@ class LoadSceneImage(LoadImageFromFile):
     """Load an 8-bit colour image; a truncated or broken one is refused and named.
 
     mmcv's own loading with OpenCV takes the readable part of a truncated JPEG for the image, without a
-    word.
+    word. An image that is there already, as OpenMMLab's inferencers hand it over, passes.
 
     Args:
         to_float32 (bool): Whether to give float32 instead of uint8. Defaults to False.
@@ -27,6 +27,7 @@ class LoadSceneImage(LoadImageFromFile):
 
     Raises:
         OSError: If an image cannot be read.
+        ValueError: If an image that is there already is no image of 8-bit colours.
     """
 
     def __init__(
@@ -36,6 +37,14 @@ class LoadSceneImage(LoadImageFromFile):
 
     def transform(self, results: dict) -> dict:
         """Add ``img`` ``(H, W, 3)`` in BGR, ``img_shape`` and ``ori_shape``."""
+        if 'img' in results:
+            image = results['img']
+            if image.ndim < 2 or (self.color_type == 'color' and image.shape[2:] != (3,)):
+                raise ValueError(
+                    f'LoadSceneImage takes a colour image (H, W, 3) in BGR, got {image.shape}; a config of '
+                    'other bands loads by LoadGeoImage'
+                )
+            return _loaded(results, image)
         try:
             return super().transform(results)
         except FileNotFoundError:
@@ -48,9 +57,19 @@ class LoadSceneImage(LoadImageFromFile):
             ) from error
 
 
+def _loaded(results: dict, image: np.ndarray) -> dict:
+    """Enter an image and its size."""
+    results.update(img=image, img_shape=image.shape[:2], ori_shape=image.shape[:2])
+    return results
+
+
 @TRANSFORMS.register_module()
 class LoadGeoImage(BaseTransform):
     """Load a raster of any number of bands and bits (GeoTIFF and whatever else GDAL reads).
+
+    An array that is there already, as a user hands it to OpenMMLab's inferencers, passes if it has the bands:
+    ``inferencer(read_bands('scene.tif'))``. mmpretrain's inferencers read file names with OpenCV, which
+    gives three 8-bit bands, turned round, of whatever the file has: that is refused.
 
     Args:
         bands (Sequence[int], optional): Numbers of the bands to take, from 1, in this order. Defaults to
@@ -59,7 +78,8 @@ class LoadGeoImage(BaseTransform):
 
     Raises:
         ImportError: If rasterio is not installed.
-        ValueError: If ``bands`` are not numbers from 1, or an image lacks one of them.
+        ValueError: If ``bands`` are not numbers from 1, an image lacks one of them, or an array is 8-bit
+            colours or has another number of bands.
         OSError: If an image cannot be read.
     """
 
@@ -77,9 +97,25 @@ class LoadGeoImage(BaseTransform):
 
     def transform(self, results: dict) -> dict:
         """Add ``img`` ``(H, W, bands)`` float32, ``img_shape`` and ``ori_shape``."""
-        image = read_bands(results['img_path'], self.bands, self.fill)
-        results.update(img=image, img_shape=image.shape[:2], ori_shape=image.shape[:2])
-        return results
+        if 'img' in results:
+            return _loaded(results, self._checked(results['img']))
+        return _loaded(results, read_bands(results['img_path'], self.bands, self.fill))
+
+    def _checked(self, image: np.ndarray) -> np.ndarray:
+        """An array ``(H, W, bands)``, float32."""
+        wanted = 'all bands' if self.bands is None else f'{len(self.bands)} bands'
+        if image.ndim != 3 or (image.dtype == np.uint8 and image.shape[2] == 3):
+            raise ValueError(
+                f'LoadGeoImage: an array of {image.dtype} {image.shape} is what an inferencer reads from a '
+                f'file with OpenCV, but this pipeline takes {wanted} of a raster. Hand over the array '
+                '(H, W, bands) that rsmamba_mm.datasets.read_bands(path) gives, or float32 in that order'
+            )
+        if self.bands is not None and image.shape[2] != len(self.bands):
+            raise ValueError(
+                f'LoadGeoImage: an array of {image.shape[2]} bands, but the pipeline takes the bands '
+                f'{self.bands}'
+            )
+        return image.astype(np.float32)
 
     def __repr__(self) -> str:
         return f'{type(self).__name__}(bands={self.bands}, fill={self.fill})'
@@ -119,7 +155,7 @@ class LoadPaletteAnnotations(BaseTransform):
     """Load a mask whose classes are colours: an RGB image, or one with a palette of its own.
 
     mmseg's ``LoadAnnotations`` takes pixel values for classes. The order of a palette file's own entries
-    has no meaning here, only their colours.
+    has no meaning here, only their colours. A sample without a mask, as of OpenMMLab's inferencers, passes.
 
     Args:
         palette (Sequence[Sequence[int]]): RGB colour of each class, in the order of the labels.
@@ -153,7 +189,9 @@ class LoadPaletteAnnotations(BaseTransform):
 
     def transform(self, results: dict) -> dict:
         """Add ``gt_seg_map`` ``(H, W)`` uint8 and enter it in ``seg_fields``."""
-        path = results['seg_map_path']
+        path = results.get('seg_map_path')
+        if path is None:
+            return results
         try:
             with Image.open(path) as file:
                 mask = np.asarray(file.convert('RGB'))
