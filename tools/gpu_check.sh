@@ -51,6 +51,7 @@ environment() {
     env -u TRITON_INTERPRET "$python" -m rsmamba_mm.ops
 }
 
+# causal-conv1d is the peer's alone: without it mamba_ssm's mixer leaves its fused path and would look slower
 build_peer() {
     local capability
     capability=$("$python" -c 'import torch; print("{}.{}".format(*torch.cuda.get_device_capability()))') || return

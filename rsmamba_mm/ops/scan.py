@@ -8,6 +8,7 @@ shuffled copies, and their inverses, exist nowhere outside a backend.
 from __future__ import annotations
 
 import torch
+import torch.nn.functional as F
 from einops import rearrange
 from torch import Tensor
 
@@ -88,8 +89,8 @@ def selective_scan(
         B (Tensor): ``(B, N, L)``, or ``(B, G, N, L)`` for G groups of D / G channels.
         C (Tensor): As B.
         D (Tensor, optional): ``(D,)``. Defaults to None.
-        z (Tensor, optional): Gate ``(B, D, L)``: the output is multiplied by SiLU(z). Defaults to
-            None.
+        z (Tensor, optional): Gate ``(B, D, L)``: the output is multiplied by SiLU(z), in float32
+            before it is rounded to half precision. Defaults to None.
         delta_bias (Tensor, optional): ``(D,)``. Defaults to None.
         delta_softplus (bool): Whether softplus follows delta + delta_bias. Defaults to False.
         return_last_state (bool): Whether to return the last state too. Defaults to False.
@@ -118,6 +119,10 @@ def selective_scan(
             'both need the same number of groups, and it must divide the channels'
         )
     split = '(g d) -> g d'
+    dtype = u.dtype
+    if z is not None and dtype.is_floating_point:
+        # the scan's output has u's dtype: in half precision it would be rounded before the gate too
+        u = u.to(reference.compute_dtype(u))
     y, last = multi_order_scan(
         rearrange(u, 'b (g d) l -> b g l d', g=groups),
         rearrange(delta, 'b (g d) l -> b g l d', g=groups),
@@ -131,7 +136,7 @@ def selective_scan(
     )
     y = rearrange(y, 'b g l d -> b (g d) l')
     if z is not None:
-        y = (y.to(last.dtype) * torch.nn.functional.silu(z.to(last.dtype))).to(y.dtype)
+        y = (y * F.silu(z.to(y.dtype))).to(dtype)
     return (y, rearrange(last, 'b g d n -> b (g d) n')) if return_last_state else y
 
 

@@ -7,7 +7,7 @@ from types import ModuleType
 
 import pytest
 import torch
-from test_scan import assert_close, judge, run, scan_inputs
+from test_scan import assert_close, check_rounding_of_the_gate, judge, run, scan_inputs
 
 from rsmamba_mm.ops import BACKENDS, make_orders, multi_order_scan, register_backend, use_backend
 from rsmamba_mm.ops.backends import probes, reference, torch_chunked
@@ -118,6 +118,11 @@ def test_low_rank_steps(kernel):
     inputs['delta'] = inputs['delta'].detach()[..., :2].requires_grad_()
     inputs['delta_weight'] = torch.randn(6, 2).requires_grad_()
     assert_equal(inputs, dict(orders=make_orders(['forward', 'reverse'], 1, 7), delta_softplus=True))
+
+
+@pytest.mark.parametrize('dtype', [torch.bfloat16, torch.float16], ids=str)
+def test_the_gate_comes_before_the_rounding(kernel, dtype):
+    check_rounding_of_the_gate('mamba_ssm', dtype)
 
 
 def test_refusals(kernel):

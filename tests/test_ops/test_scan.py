@@ -293,15 +293,48 @@ def test_selective_scan_on_mamba_ssm_grid(backend, dtype, rtol, atol, length, gr
     torch.testing.assert_close(last.double(), state, rtol=rtol, atol=atol)
 
 
-def test_selective_scan_half_precision_gate():
-    torch.manual_seed(0)
-    u, delta, z = (torch.randn(2, 4, 9, dtype=torch.bfloat16) for _ in range(3))
-    B, C = (torch.randn(2, 3, 9, dtype=torch.bfloat16) for _ in range(2))
-    A = -torch.rand(4, 3)
-    y = selective_scan(u, delta, A, B, C, z=z, delta_softplus=True)
-    exact = selective_scan(*(x.double() for x in (u, delta, A, B, C)), z=z.double(), delta_softplus=True)
-    assert y.dtype == torch.bfloat16
-    torch.testing.assert_close(y.double(), exact, rtol=2e-2, atol=2e-2)
+def check_rounding_of_the_gate(backend, dtype, device='cpu', units=0.75, length=30):
+    """Output and gradients of a gated scan in half precision are those of float64, rounded once.
+
+    The error is counted in units of the last place, those of a 50th of the largest entry at least: what the
+    sums in float32 leave of smaller ones says nothing about rounding.
+    """
+    generator = torch.Generator().manual_seed(0)
+    shapes = dict.fromkeys(['u', 'delta', 'z', 'grad'], (2, 6, length))
+    shapes |= dict.fromkeys(['B', 'C'], (2, 2, 4, length)) | dict(A=(6, 4), D=(6,), delta_bias=(6,))
+    drawn = {name: torch.randn(shape, generator=generator) for name, shape in shapes.items()}
+    drawn['A'] = -drawn['A'].exp()
+    tensors = {name: x if name in ('A', 'D', 'delta_bias') else x.to(dtype) for name, x in drawn.items()}
+    exact = {name: x.double() for name, x in tensors.items()}
+    results = []
+    for name, (grad, inputs) in ((backend, _leaves(tensors, device)), ('reference', _leaves(exact, 'cpu'))):
+        with use_backend(name):
+            y = selective_scan(**inputs, delta_softplus=True)
+        y.backward(grad)
+        results.append(dict(y=y, **{f'd{key}': x.grad for key, x in inputs.items()}))
+    ours, exact = results
+    for name, expected in exact.items():
+        largest, error = expected.abs().max(), (ours[name].double().cpu() - expected).abs()
+        if ours[name].dtype == torch.float32:
+            assert error.max() < TOLERANCE[torch.float32] * largest, name
+            continue
+        assert ours[name].dtype == dtype, name
+        exponent = torch.floor(torch.log2(expected.abs().clamp(min=largest / 50)))
+        wrong = (error / (torch.finfo(dtype).eps * 2**exponent)).max().item()
+        assert wrong < units, f'{name}: {wrong:.2f} units of the last place'
+
+
+def _leaves(tensors, device):
+    """The gradient of the output, and the inputs."""
+    inputs = {name: x.detach().to(device).requires_grad_() for name, x in tensors.items()}
+    return inputs.pop('grad').detach(), inputs
+
+
+@pytest.mark.parametrize('backend', available_backends())
+@pytest.mark.parametrize('dtype', [torch.bfloat16, torch.float16], ids=str)
+def test_the_gate_comes_before_the_rounding(backend, dtype):
+    """As in mamba_ssm's kernel."""
+    check_rounding_of_the_gate(backend, dtype)
 
 
 # refusals ---------------------------------------------------------------------------------------
@@ -326,3 +359,5 @@ def test_selective_scan_refuses_what_does_not_fit():
         selective_scan(u, u, A, A, A)
     with pytest.raises(ValueError, match=r'u must be \(B, D, L\), got \(4, 5\)'):
         selective_scan(u[0], u, A, B, B)
+    with pytest.raises(TypeError, match=r'u must be real floating point, got torch\.int64'):
+        selective_scan(u.long(), u, A, B[:, 0], B[:, 0], z=u)

@@ -5,7 +5,7 @@ import os
 
 import pytest
 import torch
-from test_scan import TOLERANCE, scan_inputs
+from test_scan import TOLERANCE, check_rounding_of_the_gate, scan_inputs
 
 from rsmamba_mm.layers import SS2D, MultiPathMamba
 from rsmamba_mm.ops import (
@@ -197,6 +197,12 @@ def test_selective_scan(groups, gate):
         tensors = {k: None if x is None else x.detach() for k, x in tensors.items()}
     for ours, exact in zip(*results, strict=True):
         torch.testing.assert_close(ours, exact, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize('dtype', [torch.bfloat16, torch.float16], ids=str)
+def test_the_gate_comes_before_the_rounding(dtype):
+    # the interpreter cuts off what bfloat16 does not hold, where the device rounds
+    check_rounding_of_the_gate('triton', dtype, DEVICE, units=1.0 if INTERPRETED else 0.75, length=12)
 
 
 @pytest.mark.parametrize('length', [1, 3, 37])
