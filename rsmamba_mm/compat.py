@@ -8,6 +8,7 @@ where it is not needed. Importing this module imports neither PyTorch nor OpenMM
 
 import functools
 import importlib
+import inspect
 import sys
 from collections.abc import Callable
 from functools import cache
@@ -17,6 +18,8 @@ from importlib.util import find_spec
 from pathlib import Path
 from types import ModuleType
 from typing import Any
+
+from .paths import share
 
 # distribution of the maintained fork -> distributions of upstream that bring the same module
 _RIVALS = {
@@ -46,9 +49,10 @@ def apply() -> None:
     _find_configs(stack)
     _launch_without_cuda()
     _right_norm_gradients()
+    _trust_mmengine_checkpoints()
+    _crop_figures()
     if stack == 'upstream':
         _stand_in_for_mmcv_ops()
-        _trust_mmengine_checkpoints()
 
 
 def check_stack() -> str:
@@ -170,14 +174,12 @@ def _find_configs(stack: str) -> None:
     if stack == 'maintained':
         MODULE2PACKAGE['mmseg'] = 'mmseg'
 
-    package = Path(__file__).parent
-    installed = package / '.mim' / 'configs'
-    configs = installed if installed.exists() else package.with_name('configs')
+    configs = share() / 'configs'
     get_cfg_path = Config._get_cfg_path
 
     def get_own_cfg_path_too(cfg_path: str, filename: str) -> tuple[str, str | None]:
         name, _, path = cfg_path.partition('::')
-        if name == package.name:
+        if name == __package__:
             return str(configs / path), None
         return get_cfg_path(cfg_path, filename)
 
@@ -257,6 +259,25 @@ def _with_gradient_like_input(normalise: Callable, contiguous: bool = False) -> 
     return with_gradient_like_input
 
 
+def _crop_figures() -> None:
+    """Let mmpretrain's ``browse_dataset`` crop its figures with matplotlib 3.11.
+
+    It calls a function that matplotlib keeps to itself, and that asks for the renderer since then.
+    """
+    try:
+        from matplotlib import _tight_bbox
+    except ImportError:
+        return
+    adjust = getattr(_tight_bbox, 'adjust_bbox', None)
+    if adjust is None or 'renderer' not in inspect.signature(adjust).parameters:
+        return
+
+    def adjust_bbox(fig, bbox_inches, renderer=None, fixed_dpi=None):
+        return adjust(fig, bbox_inches, renderer or fig.canvas.get_renderer(), fixed_dpi)
+
+    _tight_bbox.adjust_bbox = adjust_bbox
+
+
 def _stand_in_for_mmcv_ops() -> None:
     """Put a module in the place of mmcv's compiled operators where mmcv has none (mmcv-lite).
 
@@ -295,9 +316,9 @@ class _MissingOps(ModuleType):
 def _trust_mmengine_checkpoints() -> None:
     """Let PyTorch's safe loader read what MMEngine writes in a checkpoint.
 
-    Since PyTorch 2.6 ``torch.load`` rebuilds listed types only, and upstream MMEngine neither lists
-    its own nor asks for the old behaviour: resuming fails. The safe loader stays on; it is told of
-    the types in MMEngine's logs. NumPy's functions have another name in files written with NumPy 1.
+    Since PyTorch 2.6 ``torch.load`` rebuilds listed types only, and MMEngine does not list its own:
+    resuming fails in upstream, and ``publish_model`` in both stacks. The safe loader stays on; it is told
+    of the types in MMEngine's logs. NumPy's functions have another name in files written with NumPy 1.
     """
     import numpy as np
     import torch

@@ -6,4 +6,6 @@ default_hooks = dict(
     visualization=dict(_delete_=True, type='SegVisualizationHook'),
 )
 custom_hooks = [dict(type='CheckClassesHook'), dict(type='SegmentationReportHook')]
-visualizer = dict(type='SegLocalVisualizer', vis_backends=[dict(type='LocalVisBackend')])
+visualizer = dict(
+    type='SegLocalVisualizer', vis_backends=[dict(type='LocalVisBackend')], name='visualizer'
+)

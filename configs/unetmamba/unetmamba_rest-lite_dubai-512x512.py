@@ -7,6 +7,7 @@ _base_ = [
 
 # images of up to 2,000 px, in windows that fade into one another
 model = dict(
+    data_preprocessor={{_base_.data_preprocessor}},
     type='SmoothEncoderDecoder',
     test_cfg=dict(mode='slide', crop_size=(512, 512), stride=(384, 384)),
 )

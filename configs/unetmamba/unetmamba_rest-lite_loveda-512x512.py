@@ -5,4 +5,8 @@ _base_ = [
     '../_base_/segmentation_runtime.py',
 ]
 
-model = dict(decode_head=dict(num_classes=7), auxiliary_head=dict(num_classes=7))
+model = dict(
+    data_preprocessor={{_base_.data_preprocessor}},
+    decode_head=dict(num_classes=7),
+    auxiliary_head=dict(num_classes=7),
+)

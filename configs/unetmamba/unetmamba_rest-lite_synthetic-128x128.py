@@ -5,7 +5,11 @@ _base_ = [
     '../_base_/segmentation_runtime.py',
 ]
 
-model = dict(decode_head=dict(num_classes=8), auxiliary_head=dict(num_classes=8))
+model = dict(
+    data_preprocessor={{_base_.data_preprocessor}},
+    decode_head=dict(num_classes=8),
+    auxiliary_head=dict(num_classes=8),
+)
 
 max_epochs = 4
 param_scheduler = [

@@ -4,3 +4,5 @@ _base_ = [
     '../_base_/schedules/unetmamba_adamw_scratch.py',
     '../_base_/segmentation_runtime.py',
 ]
+
+model = dict(data_preprocessor={{_base_.data_preprocessor}})

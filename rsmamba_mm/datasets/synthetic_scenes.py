@@ -126,6 +126,8 @@ class SyntheticScenes(ClassificationDataset):
         (128, 128, 3)
     """
 
+    METAINFO = dict(classes=SCENE_CLASSES)  # of classification, for those who ask the class
+
     def __init__(
         self,
         num_images: int,
@@ -146,8 +148,9 @@ class SyntheticScenes(ClassificationDataset):
         self.seed = _check_count('seed', seed, least=0)
         self.task = task
         self._cache: dict[int, SyntheticScene] | None = {} if cache else None
+        self.METAINFO = self._build_metainfo(task)  # for those who ask the data set
         super().__init__(
-            metainfo=self._build_metainfo(task),
+            metainfo=self.METAINFO,
             pipeline=[step for step in pipeline if not _is_loading(step)],
             test_mode=test_mode,
             indices=indices,
@@ -170,7 +173,7 @@ class SyntheticScenes(ClassificationDataset):
         data_list = []
         for index in range(self.num_images):
             label = index % len(SCENE_CLASSES)
-            name = f'synthetic/{self.seed}/{index:06d}_{SCENE_CLASSES[label]}'
+            name = f'synthetic/{self.seed}/{index:06d}_{SCENE_CLASSES[label]}.png'
             data_list.append({'img_path': name, 'gt_label': label, 'scene_index': index})
         return data_list
 

@@ -38,7 +38,7 @@ class CheckClassesHook(Hook):
         model = runner.model.module if is_model_wrapper(runner.model) else runner.model
         model = getattr(model, 'module', model)  # of a model for test-time augmentation
         preprocessor = getattr(model, 'data_preprocessor', None)
-        classes = getattr(dataset, 'metainfo', {}).get('classes')
+        classes = (getattr(dataset, 'metainfo', None) or {}).get('classes')
         if classes is not None:
             modules = {f'model.{name}': getattr(model, name, None) for name in HEADS}
             modules['data_preprocessor'] = preprocessor

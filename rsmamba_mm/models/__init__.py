@@ -23,4 +23,9 @@ if find_spec('mmseg') is not None:
 
     __all__ += ['LocalSupervisionHead', 'SmoothEncoderDecoder']
 
+if find_spec('mmpretrain') is not None:
+    from .hub import register_models
+
+    register_models()
+
 count_scans()

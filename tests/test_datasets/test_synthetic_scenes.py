@@ -148,7 +148,7 @@ class TestSyntheticScenes:
         assert sample['img_shape'] == sample['ori_shape'] == (64, 64)
         assert sample['gt_label'] == 1 and dataset.get_cat_ids(13) == [1]
         assert sample['sample_idx'] == 13
-        assert sample['img_path'] == 'synthetic/1/000013_crop_field'
+        assert sample['img_path'] == 'synthetic/1/000013_crop_field.png'
         assert 'gt_seg_map' not in sample
         np.testing.assert_array_equal(sample['img'], render_scene(1, 64, 1, 13).image)
 
@@ -263,3 +263,12 @@ class TestMeanColour:
     def test_empty_set(self):
         with pytest.raises(ValueError, match='test_images holds no image'):
             mean_colour_accuracy([(np.zeros((2, 2, 3)), 0)], [])
+
+
+def test_loading_transforms_are_left_out(monkeypatch):
+    from mmengine.registry import init_default_scope
+
+    init_default_scope('mmengine')
+    pipeline = [dict(type='LoadImageFromFile'), dict(type='mmseg.LoadAnnotations'), lambda sample: sample]
+    scenes = SyntheticScenes(2, 64, task='segmentation', pipeline=pipeline)
+    assert scenes[1]['img'].shape == (64, 64, 3) and scenes[1]['gt_seg_map'].shape == (64, 64)

@@ -1,10 +1,14 @@
-# scenes drawn from a seed with their land cover: nothing to download
+# scenes drawn from a seed with their land cover: nothing to download; an inferencer loads files
 train_pipeline = [
     dict(type='RandomFlip', prob=0.5, direction='horizontal'),
     dict(type='RandomFlip', prob=0.5, direction='vertical'),
     dict(type='PackSegInputs'),
 ]
-test_pipeline = [dict(type='PackSegInputs')]
+test_pipeline = [
+    dict(type='LoadImageFromFile'),
+    dict(type='LoadAnnotations'),
+    dict(type='PackSegInputs'),
+]
 scenes = dict(type='SyntheticScenes', task='segmentation', img_size=128)
 
 train_dataloader = dict(

@@ -1,4 +1,4 @@
-# scenes drawn from a seed: nothing to download
+# scenes drawn from a seed: nothing to download; files, which an inferencer reads, are brought to their size
 num_classes = 12
 data_preprocessor = dict(
     num_classes=num_classes,
@@ -12,7 +12,12 @@ train_pipeline = [
     dict(type='RandomFlip', prob=0.5, direction='vertical'),
     dict(type='PackInputs'),
 ]
-test_pipeline = [dict(type='PackInputs')]
+test_pipeline = [
+    dict(type='LoadSceneImage'),
+    dict(type='ResizeEdge', scale=128, edge='short'),
+    dict(type='CenterCrop', crop_size=128),
+    dict(type='PackInputs'),
+]
 
 train_dataloader = dict(
     batch_size=32,

@@ -1,7 +1,7 @@
 # as for large images, at the size of small patches
 load_pipeline = [dict(type='LoadImageFromFile'), dict(type='LoadAnnotations')]
 mix_pipeline = [
-    dict(type='RandomMosaic', prob=0.25, img_scale=(224, 224), seg_pad_val=255),
+    dict(type='NativeMosaic', prob=0.25, size=224),
     dict(
         type='RandomChoice',
         transforms=[

@@ -2,7 +2,7 @@
 # more than three quarters, as UNetMamba is trained
 load_pipeline = [dict(type='LoadImageFromFile'), dict(type='LoadAnnotations')]
 mix_pipeline = [
-    dict(type='RandomMosaic', prob=0.25, img_scale=(512, 512), seg_pad_val=255),
+    dict(type='NativeMosaic', prob=0.25, size=1024),
     dict(
         type='RandomChoice',
         transforms=[

@@ -1,7 +1,7 @@
 # as at 512 px, with larger crops
 load_pipeline = [dict(type='LoadImageFromFile'), dict(type='LoadAnnotations')]
 mix_pipeline = [
-    dict(type='RandomMosaic', prob=0.25, img_scale=(512, 512), seg_pad_val=255),
+    dict(type='NativeMosaic', prob=0.25, size=1024),
     dict(
         type='RandomChoice',
         transforms=[

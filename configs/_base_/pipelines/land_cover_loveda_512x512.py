@@ -1,7 +1,7 @@
 # of images of 1024 px that are not turned: LoveDA's
 load_pipeline = [dict(type='LoadImageFromFile'), dict(type='LoadAnnotations')]
 mix_pipeline = [
-    dict(type='RandomMosaic', prob=0.25, img_scale=(1024, 1024), seg_pad_val=255),
+    dict(type='NativeMosaic', prob=0.25, size=1024),
     dict(
         type='RandomChoice',
         transforms=[

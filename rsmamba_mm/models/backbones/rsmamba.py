@@ -185,6 +185,7 @@ class RSMamba(BaseModule):
         self.patch_resolution = self.patch_embed.init_out_size
 
         num_cls = sum(CLS_POSITIONS[cls_position])
+        self.num_extra_tokens = num_cls  # asked for by mmpretrain's vis_cam
         self.cls_token = nn.Parameter(torch.zeros(1, num_cls, self.embed_dims)) if num_cls else None
         self.pos_embed = None
         if pe_type == 'learnable':
