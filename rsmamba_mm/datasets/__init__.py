@@ -6,7 +6,7 @@ Those of segmentation are registered where mmsegmentation is installed.
 from importlib.util import find_spec
 
 from .mosaic import NativeMosaic
-from .scene_datasets import AID, RESISC45, SceneFolder, UCMerced
+from .scene_datasets import AID, RESISC45, RSClsDataset, SceneFolder, UCMerced
 from .synthetic_scenes import (
     SCENE_CLASSES,
     SCENE_MASK_CLASSES,
@@ -34,6 +34,7 @@ __all__ = [
     'LoadPaletteAnnotations',
     'LoadSceneImage',
     'NativeMosaic',
+    'RSClsDataset',
     'RandomBandGain',
     'SceneFolder',
     'SyntheticScene',

@@ -16,7 +16,8 @@ from .folder import find_images, find_scenes, stratified_split
 class SceneFolder(ClassificationDataset):
     """Scene images in class subfolders, all of them or those that an annotation file lists.
 
-    The names of the subfolders, sorted, are the classes; a subclass knows its classes beforehand.
+    The names of the subfolders, sorted, are the classes; a subclass knows its classes beforehand, in the
+    order of the rows that RSMamba's released checkpoints have for them.
 
     Args:
         data_root (str): Folder of the data set.
@@ -91,7 +92,9 @@ class SceneFolder(ClassificationDataset):
             {'img_path': str(path), 'gt_label': self.class_to_idx[path.parent.name]} for path in paths
         ]
         if self.holdout:
-            labels = [sample['gt_label'] for sample in samples]
+            # by name, so that the part held out does not depend on the order of the classes
+            ranks = {self.class_to_idx[name]: rank for rank, name in enumerate(sorted(self.CLASSES))}
+            labels = [ranks[sample['gt_label']] for sample in samples]
             kept, held = stratified_split(labels, (1 - self.holdout, self.holdout))
             samples = [samples[index] for index in (held if self.held_out else kept)]
         return samples
@@ -167,10 +170,10 @@ class UCMerced(SceneFolder):
     NUM_IMAGES = 2_100
     METAINFO = dict(
         classes=(
-            'agricultural', 'airplane', 'baseballdiamond', 'beach', 'buildings', 'chaparral',
-            'denseresidential', 'forest', 'freeway', 'golfcourse', 'harbor', 'intersection',
-            'mediumresidential', 'mobilehomepark', 'overpass', 'parkinglot', 'river', 'runway',
-            'sparseresidential', 'storagetanks', 'tenniscourt',
+            'harbor', 'parkinglot', 'buildings', 'mediumresidential', 'sparseresidential', 'forest',
+            'agricultural', 'overpass', 'golfcourse', 'freeway', 'baseballdiamond', 'beach',
+            'intersection', 'runway', 'mobilehomepark', 'chaparral', 'airplane', 'river',
+            'storagetanks', 'tenniscourt', 'denseresidential',
         )
     )  # fmt: skip
 
@@ -187,11 +190,11 @@ class AID(SceneFolder):
     NUM_IMAGES = 10_000
     METAINFO = dict(
         classes=(
-            'Airport', 'BareLand', 'BaseballField', 'Beach', 'Bridge', 'Center', 'Church', 'Commercial',
-            'DenseResidential', 'Desert', 'Farmland', 'Forest', 'Industrial', 'Meadow',
-            'MediumResidential', 'Mountain', 'Park', 'Parking', 'Playground', 'Pond', 'Port',
-            'RailwayStation', 'Resort', 'River', 'School', 'SparseResidential', 'Square', 'Stadium',
-            'StorageTanks', 'Viaduct',
+            'Port', 'Square', 'River', 'Pond', 'Playground', 'Mountain', 'Park', 'Airport',
+            'SparseResidential', 'Stadium', 'Industrial', 'Church', 'DenseResidential', 'Parking',
+            'Farmland', 'Desert', 'Viaduct', 'Forest', 'StorageTanks', 'Center', 'Meadow',
+            'MediumResidential', 'School', 'BareLand', 'Commercial', 'BaseballField', 'RailwayStation',
+            'Resort', 'Bridge', 'Beach',
         )
     )  # fmt: skip
 
@@ -208,13 +211,40 @@ class RESISC45(SceneFolder):
     NUM_IMAGES = 31_500
     METAINFO = dict(
         classes=(
-            'airplane', 'airport', 'baseball_diamond', 'basketball_court', 'beach', 'bridge',
-            'chaparral', 'church', 'circular_farmland', 'cloud', 'commercial_area',
-            'dense_residential', 'desert', 'forest', 'freeway', 'golf_course', 'ground_track_field',
-            'harbor', 'industrial_area', 'intersection', 'island', 'lake', 'meadow',
-            'medium_residential', 'mobile_home_park', 'mountain', 'overpass', 'palace', 'parking_lot',
-            'railway', 'railway_station', 'rectangular_farmland', 'river', 'roundabout', 'runway',
-            'sea_ice', 'ship', 'snowberg', 'sparse_residential', 'stadium', 'storage_tank',
-            'tennis_court', 'terrace', 'thermal_power_station', 'wetland',
+            'river', 'terrace', 'snowberg', 'stadium', 'parking_lot', 'thermal_power_station',
+            'rectangular_farmland', 'cloud', 'intersection', 'meadow', 'palace', 'ground_track_field',
+            'commercial_area', 'beach', 'church', 'baseball_diamond', 'ship', 'industrial_area',
+            'bridge', 'freeway', 'medium_residential', 'circular_farmland', 'mobile_home_park',
+            'railway', 'forest', 'sparse_residential', 'harbor', 'wetland', 'mountain', 'airport',
+            'golf_course', 'overpass', 'dense_residential', 'chaparral', 'basketball_court', 'airplane',
+            'tennis_court', 'runway', 'storage_tank', 'island', 'railway_station', 'lake', 'sea_ice',
+            'desert', 'roundabout',
         )
     )  # fmt: skip
+
+
+@DATASETS.register_module()
+class RSClsDataset(SceneFolder):
+    """The three data sets by the settings of RSMamba's released configs.
+
+    Args:
+        data_root (str): Folder of the data set.
+        data_name (str): ``'UC'``, ``'AID'`` or ``'NWPU'``. Defaults to ``'AID'``.
+        ann_file (str): List of the images. Defaults to '', all images.
+        **kwargs: Further arguments of :class:`SceneFolder`.
+
+    Raises:
+        ValueError: If ``data_name`` is none of these; otherwise as :class:`SceneFolder`.
+    """
+
+    NAMES: dict[str, type[SceneFolder]] = dict(UC=UCMerced, AID=AID, NWPU=RESISC45)
+
+    def __init__(self, data_root: str = '', data_name: str = 'AID', ann_file: str = '', **kwargs) -> None:
+        if data_name not in self.NAMES:
+            raise ValueError(
+                f'RSClsDataset: data_name is one of {", ".join(self.NAMES)}, got {data_name!r}'
+            )
+        known = self.NAMES[data_name]
+        self.METAINFO, self.FOLDER = known.METAINFO, known.FOLDER
+        self.SPLIT_NAME, self.HOMEPAGE = known.SPLIT_NAME, known.HOMEPAGE
+        super().__init__(data_root=data_root, ann_file=ann_file, **kwargs)

@@ -67,9 +67,9 @@ def _loaded(results: dict, image: np.ndarray) -> dict:
 class LoadGeoImage(BaseTransform):
     """Load a raster of any number of bands and bits (GeoTIFF and whatever else GDAL reads).
 
-    An array that is there already, as a user hands it to OpenMMLab's inferencers, passes if it has the bands:
-    ``inferencer(read_bands('scene.tif'))``. mmpretrain's inferencers read file names with OpenCV, which
-    gives three 8-bit bands, turned round, of whatever the file has: that is refused.
+    An array that is there already, as a user hands it to OpenMMLab's inferencers, passes if it has the
+    bands: ``inferencer(read_bands('scene.tif'))``. mmpretrain's inferencers read file names with OpenCV,
+    which gives three 8-bit bands, turned round, of whatever the file has: that is refused.
 
     Args:
         bands (Sequence[int], optional): Numbers of the bands to take, from 1, in this order. Defaults to

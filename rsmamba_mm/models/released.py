@@ -1,4 +1,4 @@
-"""Checkpoints of the released UNetMamba (Lightning files), read safely and renamed for mmseg."""
+"""Checkpoints of the released RSMamba and UNetMamba: read safely, verified, renamed for mmseg."""
 
 from __future__ import annotations
 
@@ -9,9 +9,10 @@ from pathlib import Path
 from types import ModuleType
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from ..errors import OptionError
+from .class_order import checkpoint_classes
 
 # where the parts of the released network stand in mmseg's EncoderDecoder; the longest names first
 _PLACES = {
@@ -23,16 +24,22 @@ _PLACES = {
 
 
 def read_tensors(path: str | Path) -> dict[str, Tensor]:
-    """The tensors of a checkpoint, whatever else was pickled beside them.
+    """The tensors of a checkpoint; as :func:`read_checkpoint`."""
+    return read_checkpoint(path)[0]
 
-    A Lightning file holds objects of classes that need not be installed here. Nothing of the file is run:
-    tensors are rebuilt by PyTorch's own functions, and everything else becomes an empty stand-in.
+
+def read_checkpoint(path: str | Path) -> tuple[dict[str, Tensor], tuple[str, ...] | None]:
+    """The tensors of a checkpoint and its classes, whatever else was pickled beside them.
+
+    Files of MMEngine and Lightning hold objects of classes that need not be installed here. Nothing of the
+    file is run: tensors are rebuilt by PyTorch's own functions, and every object becomes an empty stand-in.
 
     Args:
         path (str | Path): The file.
 
     Returns:
-        dict[str, Tensor]: What stands under ``state_dict`` or ``model``, or the file itself.
+        tuple[dict[str, Tensor], tuple[str, ...] | None]: What stands under ``state_dict`` or ``model``, or
+        the file itself; and the names under ``meta.dataset_meta.classes``, None without.
 
     Raises:
         OptionError: If the file is no checkpoint or holds no tensors.
@@ -43,6 +50,9 @@ def read_tensors(path: str | Path) -> dict[str, Tensor]:
         raise OptionError(f'checkpoint not found: {path}') from None
     except (pickle.UnpicklingError, RuntimeError, EOFError) as error:
         raise OptionError(f'{path} is no PyTorch checkpoint: {error}') from error
+    classes = None
+    if isinstance(content, Mapping):
+        classes = checkpoint_classes({'meta': content['meta']} if _is_meta(content) else {})
     for key in ('state_dict', 'model'):
         if isinstance(content, Mapping) and isinstance(content.get(key), Mapping):
             content = content[key]
@@ -51,7 +61,38 @@ def read_tensors(path: str | Path) -> dict[str, Tensor]:
     )
     if not tensors:
         raise OptionError(f'{path} holds no tensors, neither at the top nor under state_dict')
-    return tensors
+    return tensors, classes
+
+
+def _is_meta(content: Mapping) -> bool:
+    return isinstance(content.get('meta'), Mapping)
+
+
+def verify_tensors(state_dict: Mapping[str, Tensor], model: nn.Module) -> None:
+    """Refuse a checkpoint that is not, tensor by tensor, one of this model.
+
+    Args:
+        state_dict (Mapping[str, Tensor]): Tensors of the checkpoint.
+        model (nn.Module): The model that it is for.
+
+    Raises:
+        OptionError: If a tensor is missing, surplus, of another shape, or not finite; all are listed.
+    """
+    own = model.state_dict()
+    found = [f'{name} is missing' for name in own if name not in state_dict]
+    for name, tensor in state_dict.items():
+        if name not in own:
+            found.append(f'{name} is not in the model')
+        elif tensor.shape != own[name].shape:
+            found.append(f'{name} is {tuple(tensor.shape)}, in the model {tuple(own[name].shape)}')
+        elif not tensor.isfinite().all():
+            found.append(f'{name} has values that are not finite')
+    if found:
+        lines = '\n  '.join(found[:20] + ([f'… and {len(found) - 20} more'] if len(found) > 20 else []))
+        raise OptionError(
+            f'{len(found)} of {len({*own, *state_dict})} tensors do not fit the model of the config:\n  '
+            + lines
+        )
 
 
 def unetmamba_to_mmseg(state_dict: Mapping[str, Tensor], with_lsm: bool = True) -> dict[str, Tensor]:

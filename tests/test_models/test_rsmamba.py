@@ -363,7 +363,7 @@ def test_checkpoint_of_another_architecture_is_refused(released, options, messag
 @pytest.mark.parametrize(
     ('options', 'error', 'message'),
     [
-        (dict(arch='tiny'), ValueError, r"unknown arch 'tiny'\. Choose from: base, large, huge, b, l, h"),
+        (dict(arch='tiny'), ValueError, r"unknown arch 'tiny'\. Choose from: small, base, large, huge, s, b, l, h"),
         (dict(arch=dict(embed_dims=32)), TypeError, 'exactly embed_dims, feedforward_channels, num_'),
         (dict(arch={**TINY, 'num_heads': 4}), TypeError, 'a custom arch is a dict of exactly'),
         (dict(arch={**TINY, 'num_layers': 0}), ValueError, 'num_layers must be a positive integer'),

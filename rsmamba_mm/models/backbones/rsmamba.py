@@ -22,6 +22,7 @@ from ...layers import (
 )
 from ...ops import get_order, make_orders
 from .checkpoint import refuse_other_architecture
+from .mamba_config import mixer_options
 
 # released name -> (scan orders, how the paths are merged)
 PATH_TYPES = {
@@ -42,18 +43,6 @@ CLS_POSITIONS = {
 PE_TYPES = ('learnable', 'sine', 'none')
 OUT_TYPES = ('avg_featmap', 'cls_token', 'featmap', 'raw')
 MERGES = ('gate', 'mean')
-# released configs name a layer's options as transformers' MambaConfig does
-LAYER_OPTIONS = {
-    'intermediate_size': 'd_inner',
-    'state_size': 'd_state',
-    'conv_kernel': 'd_conv',
-    'time_step_rank': 'dt_rank',
-    'time_step_min': 'dt_min',
-    'time_step_max': 'dt_max',
-    'time_step_floor': 'dt_init_floor',
-    'use_conv_bias': 'conv_bias',
-    'use_bias': 'bias',
-}
 
 
 @MODELS.register_module()
@@ -65,8 +54,9 @@ class RSMamba(BaseModule):
     so released checkpoints load as they are.
 
     Args:
-        arch (str | dict): ``'base'``, ``'large'``, ``'huge'`` (or their initials), or a dict of
-            ``embed_dims``, ``num_layers`` and ``feedforward_channels``. Defaults to ``'base'``.
+        arch (str | dict): ``'base'``, ``'large'``, ``'huge'``, ``'small'`` (in the released code only), or
+            their initials, or a dict of ``embed_dims``, ``num_layers`` and ``feedforward_channels``.
+            Defaults to ``'base'``.
         pe_type (str): Position encoding: ``'learnable'``, ``'sine'`` (2-D, the paper's "Fourier") or
             ``'none'``. Defaults to ``'learnable'``.
         path_type (str | Sequence[str] | dict): A released name (``'forward'``,
@@ -107,7 +97,7 @@ class RSMamba(BaseModule):
         init_cfg (dict | list[dict], optional): Initialisation. Defaults to None.
 
     Raises:
-        ValueError: If an option is not one of those listed.
+        ValueError: If an option is not one of those listed, or ``layer_cfgs`` asks for what there is not.
         TypeError: If ``arch`` or ``layer_cfgs`` has keys that mean nothing here.
 
     Examples:
@@ -117,6 +107,7 @@ class RSMamba(BaseModule):
     """
 
     arch_zoo = {
+        'small': dict(embed_dims=192, num_layers=16, feedforward_channels=384),
         'base': dict(embed_dims=192, num_layers=24, feedforward_channels=384),
         'large': dict(embed_dims=256, num_layers=36, feedforward_channels=512),
         'huge': dict(embed_dims=320, num_layers=48, feedforward_channels=640),
@@ -385,17 +376,8 @@ class RSMamba(BaseModule):
             raise ValueError(
                 f'RSMamba: layer_cfgs lists {len(layer_cfgs)} layers, the arch has {self.num_layers}'
             )
-        known = [*LAYER_OPTIONS, *LAYER_OPTIONS.values()]
-        options = []
-        for cfg in layer_cfgs:
-            for key in cfg:
-                if key not in known:
-                    raise TypeError(
-                        f'RSMamba: unknown option {key!r} in layer_cfgs. Known options: {", ".join(known)}.'
-                    )
-            named = {LAYER_OPTIONS.get(key, key): value for key, value in cfg.items()}
-            options.append({'d_inner': arch['feedforward_channels'], **named})
-        return options
+        defaults = dict(d_inner=arch['feedforward_channels'])
+        return [{**defaults, **mixer_options(cfg, self.embed_dims)} for cfg in layer_cfgs]
 
     def _block_indices(self, out_indices: int | Sequence[int]) -> tuple[int, ...]:
         indices = [out_indices] if isinstance(out_indices, int) else list(out_indices)

@@ -1,0 +1,73 @@
+#!/usr/bin/env python3
+"""A released RSMamba checkpoint, verified and with its classes: ``… released.pth CONFIG out.pth``.
+
+The parameters bear the same names here, so a released file also loads as it is. This command reads nothing
+but its tensors and class names, checks that every tensor fits the model of the config, brings the rows of
+the head into the order of the config's data set, and writes the names of the classes beside them: from then
+on no tool has to assume an order.
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+import torch
+
+from rsmamba_mm import compat
+
+compat.apply()
+
+from mmengine.config import Config  # noqa: E402
+from mmengine.registry import DATASETS, MODELS, init_default_scope  # noqa: E402
+
+from rsmamba_mm.errors import OptionError, UserError  # noqa: E402
+from rsmamba_mm.models.class_order import difference, reorder_rows  # noqa: E402
+from rsmamba_mm.models.released import read_checkpoint, verify_tensors  # noqa: E402
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument('checkpoint', type=Path, help='released checkpoint')
+    parser.add_argument('config', type=Path, help='config of its model and data set')
+    parser.add_argument('out', type=Path, help='file to write')
+    args = parser.parse_args()
+    try:
+        if not args.config.is_file():
+            raise OptionError(f'config not found: {args.config}')
+        print(convert(args.checkpoint, Config.fromfile(args.config), args.out))
+    except UserError as error:
+        parser.error(str(error))
+
+
+def convert(checkpoint: Path, cfg: Config, out: Path) -> str:
+    """Write the checkpoint; says what was found."""
+    init_default_scope(cfg.get('default_scope', 'mmpretrain'))
+    state_dict, theirs = read_checkpoint(checkpoint)
+    model = MODELS.build(cfg.model)
+    verify_tensors(state_dict, model)
+    dataset = DATASETS.get(cfg.test_dataloader.dataset.type)
+    ours = tuple(getattr(dataset, 'METAINFO', {}).get('classes') or theirs or ())
+    if not ours:
+        raise OptionError(
+            f'neither {checkpoint} nor {cfg.test_dataloader.dataset.type} says what the classes are'
+        )
+    if theirs is not None and set(theirs) != set(ours):
+        raise OptionError(
+            f'{checkpoint} is of other classes than the data of the config: {difference(theirs, ours)}'
+        )
+    said = 'in the released order, since the file has no names'
+    if theirs is not None:
+        said = 'as the file names them'
+        if theirs != ours:
+            reorder_rows(state_dict, model, theirs, ours)
+            said = 'reordered from the names in the file'
+    out.parent.mkdir(parents=True, exist_ok=True)
+    torch.save(dict(state_dict=state_dict, meta=dict(dataset_meta=dict(classes=ours))), out)
+    return f'{out}: {len(state_dict)} tensors, all as in the model; {len(ours)} classes, {said}'
+
+
+if __name__ == '__main__':
+    main()
