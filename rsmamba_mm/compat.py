@@ -278,6 +278,74 @@ def _crop_figures() -> None:
     _tight_bbox.adjust_bbox = adjust_bbox
 
 
+def apply_to_tools(script: str) -> None:
+    """Apply the cures that OpenMMLab's own tools need, beside those of :func:`apply`.
+
+    Args:
+        script (str): Name of the tool; those that draw class activation maps have ``cam`` in it.
+    """
+    if 'cam' in script and find_spec('pytorch_grad_cam') is not None:
+        _let_cams_find_the_device()
+    if check_stack() == 'upstream':
+        _count_flops_of_inputs()
+        if find_spec('mmseg') is not None:
+            _draw_masks_on_any_layout()
+
+
+def _let_cams_find_the_device() -> None:
+    """Let upstream's tools draw class activation maps with grad-cam 1.5.
+
+    Its classes see for themselves where the model is, and take no ``use_cuda`` any more.
+    """
+    import pytorch_grad_cam
+
+    base = pytorch_grad_cam.GradCAM.__mro__[1]
+    for cam in vars(pytorch_grad_cam).values():
+        if not inspect.isclass(cam) or not issubclass(cam, base):
+            continue
+        if 'use_cuda' not in inspect.signature(cam).parameters:
+            cam.__init__ = _without_use_cuda(cam.__init__)
+
+
+def _without_use_cuda(init: Callable) -> Callable:
+    @functools.wraps(init)
+    def without_use_cuda(self, *args, use_cuda: bool = False, **kwargs) -> None:
+        init(self, *args, **kwargs)
+
+    without_use_cuda.__signature__ = inspect.signature(without_use_cuda, follow_wrapped=False)
+    return without_use_cuda
+
+
+def _count_flops_of_inputs() -> None:
+    """Let upstream mmseg's ``get_flops`` give its input and the shape of it, which MMEngine refuses."""
+    from mmengine import analysis
+
+    count = analysis.get_model_complexity_info
+
+    @functools.wraps(count)
+    def count_of_inputs(model, input_shape=None, inputs=None, **kwargs) -> dict:
+        return count(model, None if inputs is not None else input_shape, inputs, **kwargs)
+
+    analysis.get_model_complexity_info = count_of_inputs
+
+
+def _draw_masks_on_any_layout() -> None:
+    """Let upstream mmseg draw the masks of an image that is transposed in memory.
+
+    Its ``browse_dataset`` turns tensors into images so, and OpenCV does not draw on that layout.
+    """
+    import numpy as np
+    from mmseg.visualization import SegLocalVisualizer
+
+    draw = SegLocalVisualizer._draw_sem_seg
+
+    @functools.wraps(draw)
+    def draw_on_any_layout(self, image: np.ndarray, *args, **kwargs) -> np.ndarray:
+        return draw(self, np.ascontiguousarray(image), *args, **kwargs)
+
+    SegLocalVisualizer._draw_sem_seg = draw_on_any_layout
+
+
 def _stand_in_for_mmcv_ops() -> None:
     """Put a module in the place of mmcv's compiled operators where mmcv has none (mmcv-lite).
 

@@ -5,8 +5,8 @@
     python -m rsmamba_mm.run my_script.py …
 
 The cures of :mod:`rsmamba_mm.compat` come before the tool's own imports, and this package's models, data
-sets, hooks and metrics are registered. ``PACKAGE::NAME`` is a tool of mmpretrain, mmseg or rsmamba_mm, by its
-path in their folder of tools or by its name alone; without arguments all are listed.
+sets, hooks and metrics are registered. ``PACKAGE::NAME`` is a tool of mmpretrain, mmseg or rsmamba_mm, by
+its path in their folder of tools or by its name alone; without arguments all are listed.
 """
 
 from __future__ import annotations
@@ -44,6 +44,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     compat.apply()
     for name in REGISTERING:
         import_module(f'{__package__}.{name}')
+    compat.apply_to_tools(script.stem)
     sys.argv = [str(script), *argv[1:]]
     sys.path.insert(0, str(script.parent))  # as for a script that is called itself
     runpy.run_path(str(script), run_name='__main__')
@@ -83,7 +84,9 @@ def find_tool(name: str) -> Path:
     if not known:
         raise OptionError(f'{name}: {package} is not installed, or brings no tools')
     wanted = wanted.removesuffix('.py') + '.py'
-    found = {key: path for key, path in known.items() if f'/{key.partition("::")[2]}'.endswith(f'/{wanted}')}
+    found = {
+        key: path for key, path in known.items() if f'/{key.partition("::")[2]}'.endswith(f'/{wanted}')
+    }
     if len(found) == 1:
         return next(iter(found.values()))
     if f'{package}::{wanted}' in found:

@@ -355,3 +355,49 @@ class TestNormGradients:
 def _laid_out(x, order):
     """Equal, and in memory in this order of dimensions."""
     return x.permute(order).contiguous().permute([order.index(d) for d in range(x.dim())])
+
+
+class TestTools:
+    """The cures of upstream's tools, which change nothing where they are not needed."""
+
+    @pytest.fixture(autouse=True)
+    def _uncured_afterwards(self, monkeypatch):
+        from mmengine import analysis
+
+        monkeypatch.setattr(analysis, 'get_model_complexity_info', analysis.get_model_complexity_info)
+
+    def test_flops_of_inputs(self):
+        from mmengine import analysis
+
+        compat._count_flops_of_inputs()
+        model, sizes = torch.nn.Linear(3, 2), (4, 3)
+        quiet = dict(show_table=False, show_arch=False)
+        for arguments in [dict(inputs=torch.ones(1, *sizes)), dict(input_shape=sizes)]:
+            assert analysis.get_model_complexity_info(model, **arguments, **quiet)['flops'] == 4 * 3 * 2
+        found = analysis.get_model_complexity_info(model, sizes, inputs=torch.ones(1, *sizes), **quiet)
+        assert found['flops'] == 4 * 3 * 2
+
+    def test_masks_are_drawn_on_any_layout(self, monkeypatch):
+        pytest.importorskip('mmseg')
+        import numpy as np
+        from mmengine.structures import PixelData
+        from mmseg.visualization import SegLocalVisualizer
+
+        draw = SegLocalVisualizer._draw_sem_seg
+        monkeypatch.setattr(SegLocalVisualizer, '_draw_sem_seg', draw)
+        compat._draw_masks_on_any_layout()
+        image = np.zeros((3, 40, 60), np.uint8).transpose(1, 2, 0)
+        mask = PixelData(data=torch.ones(1, 40, 60, dtype=torch.long))
+        drawn = SegLocalVisualizer(alpha=1.0)._draw_sem_seg(image, mask, ['a', 'b'], [[1, 2, 3], [7, 8, 9]])
+        assert drawn.shape == (40, 60, 3) and drawn[0, 0].tolist() == [7, 8, 9]
+
+    def test_cams_find_the_device(self, monkeypatch):
+        cams = pytest.importorskip('pytorch_grad_cam')
+        model = torch.nn.Sequential(torch.nn.Conv2d(1, 2, 3), torch.nn.Flatten(), torch.nn.Linear(18, 2))
+        for name in ('GradCAM', 'LayerCAM'):
+            monkeypatch.setattr(getattr(cams, name), '__init__', getattr(cams, name).__init__)
+        compat._let_cams_find_the_device()
+        for cam in (cams.GradCAM, cams.LayerCAM):
+            cam = cam(model=model, target_layers=[model[0]], use_cuda=False)
+            assert cam(torch.rand(1, 1, 5, 5), targets=None).shape == (1, 5, 5)
+            assert cam.target_layers == [model[0]]

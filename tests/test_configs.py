@@ -23,7 +23,8 @@ CONFIGS = sorted(path for path in (ROOT / 'configs').glob('*/*.py') if path.pare
 RSMAMBA = [path for path in CONFIGS if path.parent.name == 'rsmamba']
 UNETMAMBA = [path for path in CONFIGS if path.parent.name == 'unetmamba']
 BASELINES = [path for path in CONFIGS if path.parent.name == 'baselines']
-COMMANDS = re.findall(r'`python tools/train\.py (.*?)`', (ROOT / 'configs/rsmamba/README.md').read_text())
+ABLATIONS = (ROOT / 'configs/rsmamba/README.md').read_text().partition('## Ablations')[2]
+COMMANDS = re.findall(r'`python tools/train\.py (.*?)`', ABLATIONS)
 
 
 def published_folder(name: str, work_dir: Path) -> Path:
@@ -146,6 +147,10 @@ def test_config_trains_validates_and_tests(path, scene_folder, tmp_path):
         p.register_post_accumulate_grad_hook(lambda p, name=name: without.pop(name, None))
     runner.train()
     assert not without, f'parameters without a gradient: {list(without)}'
+    if path.stem.endswith('_server'):
+        with pytest.raises(MissingDataError, match='--format-only --out FOLDER'):
+            runner.test()
+        return
     figures = runner.test()
     key = 'mIoU' if runner.cfg.default_scope == 'mmseg' else 'accuracy/top1'
     assert 0 <= figures[key] <= 100

@@ -1,8 +1,9 @@
 # what the baselines of the paper's Tab. II share: data, recipe and loss of RSMamba. SCENES=aid or
 # SCENES=resisc45 in the environment chooses other data than UC Merced.
+# RECIPE=released or RECIPE=paper the recipe.
 _base_ = [
     './datasets/{{$SCENES:ucmerced}}_224px.py',
-    './schedules/rsmamba_adamw.py',
+    './schedules/rsmamba_{{$RECIPE:ours}}.py',
     './default_runtime.py',
 ]
 

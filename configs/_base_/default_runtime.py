@@ -12,11 +12,21 @@ default_hooks = dict(
     timer=dict(type='IterTimerHook'),
     logger=dict(type='LoggerHook', interval=50),
     param_scheduler=dict(type='ParamSchedulerHook'),
-    checkpoint=dict(type='CheckpointHook', interval=1, max_keep_ckpts=1, save_best='auto'),
+    checkpoint=dict(
+        type='CheckpointHook',
+        interval=1,
+        max_keep_ckpts=1,
+        save_best='single-label/f1-score',
+        rule='greater',
+    ),
     sampler_seed=dict(type='DistSamplerSeedHook'),
-    visualization=dict(type='VisualizationHook', enable=False),
+    visualization=dict(type='SceneVisualizationHook'),
 )
-custom_hooks = [dict(type='CheckClassesHook'), dict(type='ClassificationReportHook')]
+custom_hooks = [
+    dict(type='CheckClassesHook'),
+    dict(type='CheckLearningRateHook'),
+    dict(type='ClassificationReportHook'),
+]
 
 env_cfg = dict(
     cudnn_benchmark=False,

@@ -3,9 +3,13 @@ _base_ = './default_runtime.py'
 default_scope = 'mmseg'
 default_hooks = dict(
     checkpoint=dict(save_best='mIoU'),
-    visualization=dict(_delete_=True, type='SegVisualizationHook'),
+    visualization=dict(_delete_=True, type='LandCoverVisualizationHook'),
 )
-custom_hooks = [dict(type='CheckClassesHook'), dict(type='SegmentationReportHook')]
+custom_hooks = [
+    dict(type='CheckClassesHook'),
+    dict(type='CheckLearningRateHook'),
+    dict(type='SegmentationReportHook'),
+]
 visualizer = dict(
     type='SegLocalVisualizer', vis_backends=[dict(type='LocalVisBackend')], name='visualizer'
 )

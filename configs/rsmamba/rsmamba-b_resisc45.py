@@ -1,7 +1,7 @@
 _base_ = [
     '../_base_/models/rsmamba_mix.py',
     '../_base_/datasets/resisc45_224px.py',
-    '../_base_/schedules/rsmamba_adamw.py',
+    '../_base_/schedules/rsmamba_{{$RECIPE:ours}}.py',
     '../_base_/default_runtime.py',
 ]
 

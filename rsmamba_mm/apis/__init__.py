@@ -1,17 +1,18 @@
 """What the command lines and a Python user call."""
 
 from ..errors import OptionError
-from .runner import (
-    add_test_arguments,
-    add_train_arguments,
-    prepare_test,
-    prepare_train,
-)
+from .inference import ImagePrediction, ImagePredictor, predict_images
+from .options import add_inference_arguments, add_test_arguments, add_train_arguments
+from .runner import prepare_test, prepare_train
 
 __all__ = [
+    'ImagePrediction',
+    'ImagePredictor',
     'OptionError',
+    'add_inference_arguments',
     'add_test_arguments',
     'add_train_arguments',
+    'predict_images',
     'prepare_test',
     'prepare_train',
 ]

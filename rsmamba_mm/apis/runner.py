@@ -1,4 +1,4 @@
-"""From command line to configured runner: the options of OpenMMLab's train and test tools."""
+"""From command line to configured runner."""
 
 from __future__ import annotations
 
@@ -6,52 +6,34 @@ import json
 import os
 import shlex
 import sys
-from argparse import ArgumentParser, Namespace
+from argparse import Namespace
+from collections.abc import Sequence
 from copy import deepcopy
 from pathlib import Path
 
 import torch
-from mmengine.config import Config, DictAction
+from mmengine import dump
+from mmengine.config import Config
 from mmengine.dist import is_main_process, master_only
 from mmengine.evaluator import DumpResults
-from mmengine.hooks import LoggerHook
+from mmengine.hooks import Hook, LoggerHook
 from mmengine.registry import RUNNERS
-from mmengine.runner import CheckpointLoader, Runner
+from mmengine.runner import Runner
 from mmengine.utils.dl_utils import collect_env
-from torch import nn
 
-from ..errors import MissingDataError, OptionError
-
-
-def add_train_arguments(parser: ArgumentParser) -> None:
-    """Add the options of ``tools/train.py``."""
-    _add_common_arguments(parser)
-    parser.add_argument(
-        '--resume',
-        nargs='?',
-        const='auto',
-        help='continue from this checkpoint, or, with no value, from the latest in the work dir',
-    )
-    parser.add_argument('--amp', action='store_true', help='train in mixed precision')
-    parser.add_argument(
-        '--auto-scale-lr',
-        action='store_true',
-        help='scale the learning rate by the actual batch size over the one it was set for',
-    )
-    parser.add_argument('--no-validate', action='store_true', help='do not evaluate during training')
-
-
-def add_test_arguments(parser: ArgumentParser) -> None:
-    """Add the options of ``tools/test.py``."""
-    parser.add_argument('checkpoint', help='checkpoint to evaluate')
-    _add_common_arguments(parser)
-    parser.add_argument('--out', help='file for the predictions (.pkl)')
-    parser.add_argument(
-        '--tta',
-        action='store_true',
-        help="test-time augmentation: the config's tta_model and tta_pipeline, else flips",
-    )
-    parser.add_argument('--amp', action='store_true', help='test in mixed precision')
+from ..errors import OptionError
+from .options import add_test_arguments, add_train_arguments, completed
+from .preflight import (
+    PICKLES,
+    check_amp,
+    check_checkpoint,
+    check_folders,
+    check_test_options,
+    existing,
+    explain_missing_base,
+    is_segmenter,
+    variants,
+)
 
 
 def prepare_train(args: Namespace) -> Runner:
@@ -66,16 +48,17 @@ def prepare_train(args: Namespace) -> Runner:
     Raises:
         OptionError: If a file is not there or an option does not fit the machine or the config.
     """
+    args = completed(args, add_train_arguments)
     cfg = load_config(args)
     if args.no_validate:
         cfg.val_cfg = cfg.val_dataloader = cfg.val_evaluator = None
     if args.amp:
-        _check_amp()
+        check_amp()
         cfg.optim_wrapper.type = 'AmpOptimWrapper'
         cfg.optim_wrapper.setdefault('loss_scale', 'dynamic')
     if args.resume is not None:
         cfg.resume = True
-        cfg.load_from = None if args.resume == 'auto' else _existing(args.resume, 'checkpoint')
+        cfg.load_from = None if args.resume == 'auto' else existing(args.resume, 'checkpoint')
     if args.auto_scale_lr:
         if 'base_batch_size' not in cfg.get('auto_scale_lr', {}):
             raise OptionError(
@@ -98,59 +81,108 @@ def prepare_test(args: Namespace) -> Runner:
     Raises:
         OptionError: If a file is not there or an option does not fit the machine or the config.
     """
+    args = completed(args, add_test_arguments)
     cfg = load_config(args)
-    cfg.load_from = _existing(args.checkpoint, 'checkpoint')
+    check_test_options(args, cfg)
+    cfg.load_from = existing(args.checkpoint, 'checkpoint')
     if args.amp:
-        _check_amp()
+        check_amp()
         cfg.test_cfg.fp16 = True
+    segmenter = is_segmenter(cfg)
     if args.tta:
         add_test_time_augmentation(cfg)
-    if args.out and not args.out.endswith(('.pkl', '.pickle')):
-        raise OptionError(f'--out: predictions are written as .pkl, got {args.out}')
-    runner = build_runner(cfg)
-    _check_checkpoint(cfg.load_from, runner.model)
-    if args.out:
+    if args.format_only:
+        cfg.test_evaluator = []
+        cfg.test_dataloader.dataset.pipeline = without_annotations(cfg.test_dataloader.dataset.pipeline)
+    if args.show_dir:
+        add_pictures(cfg, segmenter, args.show_dir, args.interval or 1)
+    as_maps = args.out and args.out_item != 'metrics' and Path(args.out).suffix.lower() not in PICKLES
+    if as_maps:
+        # a data set without masks may say so by its metric
+        from_zero = args.format_only or any(e.get('format_only') for e in _as_list(cfg.test_evaluator))
+        hook = dict(type='rsmamba_mm.LandCoverMapHook', out_dir=args.out, rgb=args.rgb, from_zero=from_zero)
+        cfg.custom_hooks = [*(cfg.get('custom_hooks') or []), hook]
+    runner = build_runner(cfg, splits=['test'], masks=not args.format_only)
+    meta = getattr(runner.test_dataloader.dataset, 'metainfo', None) or {}
+    check_checkpoint(cfg.load_from, runner.model, meta.get('classes'))
+    if args.out and not as_maps:
         Path(args.out).parent.mkdir(parents=True, exist_ok=True)
-        runner.test_evaluator.metrics.append(DumpResults(out_file_path=args.out))
+        if args.out_item == 'metrics':
+            runner.register_hook(_DumpMetrics(args.out), priority='VERY_LOW')
+        else:
+            runner.test_evaluator.metrics.append(DumpResults(out_file_path=args.out))
     return runner
 
 
 def load_config(args: Namespace) -> Config:
-    """Read the config and merge the options that all tools share into it.
+    """Read the config and merge the options that all runs share into it.
 
     Raises:
-        OptionError: If there is no such config.
+        OptionError: If there is no such config, or no such base of it.
     """
     # older launchers pass the rank as an option, torchrun as a variable
     os.environ.setdefault('LOCAL_RANK', str(args.local_rank))
-    cfg = Config.fromfile(_existing(args.config, 'config'))
+    cfg = read_config(args.config, args.cfg_options)
     cfg.launcher = args.launcher
-    if args.cfg_options is not None:
-        root = cfg.get('data_root')
-        cfg.merge_from_dict(args.cfg_options)
-        if 'data_root' in args.cfg_options and root is not None:
-            # the data sets hold copies of the value that the config file had
-            _replace_root(cfg._cfg_dict, root, cfg.data_root)
     if args.work_dir is not None:
         cfg.work_dir = args.work_dir
     elif cfg.get('work_dir') is None:
-        cfg.work_dir = str(Path('work_dirs') / Path(args.config).stem)
+        cfg.work_dir = str(Path('work_dirs') / '_'.join([Path(args.config).stem, *variants(cfg)]))
     return cfg
 
 
-def build_runner(cfg: Config) -> Runner:
+def read_config(path: str, options: dict | None = None) -> Config:
+    """Read a config and override entries of it.
+
+    Args:
+        path (str): The config file.
+        options (dict, optional): Entries such as ``{'train_dataloader.batch_size': 8}``. Defaults to None.
+
+    Returns:
+        Config: The config.
+
+    Raises:
+        OptionError: If there is no such config, or no such base of it.
+    """
+    try:
+        cfg = Config.fromfile(existing(path, 'config'))
+    except FileNotFoundError as error:
+        raise OptionError(explain_missing_base(path) or f'{path}: {error}') from error
+    if options is not None:
+        root = cfg.get('data_root')
+        cfg.merge_from_dict(options)
+        if 'data_root' in options and root is not None:
+            # the data sets hold copies of the value that the config file had
+            _replace_root(cfg._cfg_dict, root, cfg.data_root)
+    return cfg
+
+
+def build_runner(
+    cfg: Config, splits: Sequence[str] = ('train', 'val', 'test'), masks: bool = True
+) -> Runner:
     """The runner of a config, of the class that ``runner_type`` names if it does.
+
+    Args:
+        cfg (Config): The config.
+        splits (Sequence[str]): Whose data have to be there. Defaults to all three.
+        masks (bool): Whether masks have to be there too. Defaults to True.
+
+    Returns:
+        Runner: The runner.
 
     Raises:
         MissingDataError: If a folder of a data set of mmsegmentation's is not there, or has no images.
     """
-    for split in ('train', 'val', 'test'):
-        _check_folders((cfg.get(f'{split}_dataloader') or {}).get('dataset', {}))
+    for split in splits:
+        check_folders((cfg.get(f'{split}_dataloader') or {}).get('dataset', {}), masks)
     if cfg.get('launcher', 'none') != 'none' and not torch.cuda.is_available():
         # ranks without a GPU talk by gloo, and DistributedDataParallel has no device to name
         cfg.env_cfg.dist_cfg = dict(cfg.env_cfg.get('dist_cfg') or {}, backend='gloo')
         wrapper = dict(type='MMDistributedDataParallel', device_ids=None, broadcast_buffers=False)
         cfg.model_wrapper_cfg = dict(wrapper, **(cfg.get('model_wrapper_cfg') or {}))
+    if cfg.get('visualizer'):
+        # MMEngine gives it the run's own name: one of the config's would be shared by all runs of a process
+        cfg.visualizer.pop('name', None)
     runner = RUNNERS.build(cfg) if 'runner_type' in cfg else Runner.from_cfg(cfg)
     for hook in runner.hooks:
         if isinstance(hook, LoggerHook):
@@ -191,6 +223,50 @@ def add_test_time_augmentation(cfg: Config) -> None:
     cfg.test_dataloader.dataset.pipeline = cfg.tta_pipeline
 
 
+def add_pictures(cfg: Config, segmenter: bool, folder: str, interval: int = 1) -> None:
+    """Let a test write pictures with the predictions: by the config's own hook if it is one of ours."""
+    kind, switch = ('LandCover', 'draw') if segmenter else ('Scene', 'enable')
+    hooks = cfg.setdefault('default_hooks', {})
+    hook = dict(hooks.get('visualization') or {})
+    if not segmenter and hook.get('type', '').rpartition('.')[2] == 'VisualizationHook':
+        hook = {}  # its further arguments are of another way of drawing
+    hook.update(type=f'rsmamba_mm.{kind}VisualizationHook', out_dir=folder, interval=interval)
+    hooks['visualization'] = dict(hook, **{switch: True})
+
+
+def without_annotations(pipeline: list) -> list:
+    """A test pipeline, plain or for test-time augmentation, without the steps that load ground truth."""
+    kept = []
+    for step in pipeline:
+        if isinstance(step, list):
+            step = without_annotations(step)
+            if not step:
+                continue
+        elif step['type'].endswith('Annotations'):
+            continue
+        elif 'transforms' in step:
+            step = dict(step, transforms=without_annotations(step['transforms']))
+        kept.append(step)
+    return kept
+
+
+class _DumpMetrics(Hook):
+    """Write the metrics of a test to a file."""
+
+    def __init__(self, path: str) -> None:
+        self.path = path
+
+    def after_test_epoch(self, runner: Runner, metrics: dict | None = None) -> None:
+        if is_main_process():
+            # of NumPy's scalars YAML would write the bytes
+            plain = {key: v.tolist() if hasattr(v, 'tolist') else v for key, v in metrics.items()}
+            dump(plain, self.path)
+
+
+def _as_list(evaluators: dict | list | None) -> list:
+    return evaluators if isinstance(evaluators, list) else [evaluators or {}]
+
+
 def _replace_root(node: dict | list, old: str, new: str) -> None:
     """Replace a folder by another one wherever a config names it or something in it."""
     items = node.items() if isinstance(node, dict) else enumerate(node)
@@ -199,72 +275,3 @@ def _replace_root(node: dict | list, old: str, new: str) -> None:
             _replace_root(value, old, new)
         elif isinstance(value, str) and (value == old or value.startswith(f'{old}/')):
             node[key] = new + value[len(old) :]
-
-
-def _check_checkpoint(path: str, model: nn.Module) -> None:
-    """Refuse a checkpoint of another model: MMEngine tests random weights with no more than a warning."""
-    try:
-        checkpoint = CheckpointLoader.load_checkpoint(path, map_location='cpu')
-        names = {name.removeprefix('module.') for name in checkpoint.get('state_dict', checkpoint)}
-    except Exception as error:  # a broken file can raise anything
-        raise OptionError(
-            f'{path} cannot be read as a checkpoint ({error!r}): fetch or write it again'
-        ) from error
-    own = {name.removeprefix('module.') for name in model.state_dict()}
-    shared = len(own & names)
-    if 2 * shared < len(own):
-        hint = ''
-        if any(name.startswith(('net.', 'encoder.')) for name in names):
-            hint = ': a released UNetMamba is converted by tools/model_converters/unetmamba_to_mmseg.py'
-        raise OptionError(
-            f'{path} is of another model: it has {shared} of the {len(own)} tensors of this one{hint}'
-        )
-
-
-def _check_folders(dataset: dict) -> None:
-    """Refuse a missing or empty folder of images or masks before anything is built, in words."""
-    while 'dataset' in dataset:  # wrapped
-        dataset = dataset['dataset']
-    for kind, prefix in dataset.get('data_prefix', {}).items():
-        if kind not in ('img_path', 'seg_map_path') or not isinstance(prefix, str):
-            continue
-        folder = Path(dataset.get('data_root') or '') / prefix
-        if not folder.is_dir() or not any(folder.iterdir()):
-            state = 'is empty' if folder.is_dir() else 'is not there'
-            raise MissingDataError(
-                f'{dataset["type"]}: {folder.resolve()} {state}. Expected there: '
-                f'{"images" if kind == "img_path" else "masks"}, in the layout that the converter for this '
-                'data set writes; configs/unetmamba/README.md names it. '
-                'Where they lie elsewhere: --cfg-options data_root=FOLDER'
-            )
-
-
-def _add_common_arguments(parser: ArgumentParser) -> None:
-    parser.add_argument('--work-dir', help='folder for logs and checkpoints (default: work_dirs/CONFIG)')
-    parser.add_argument(
-        '--cfg-options',
-        nargs='+',
-        action=DictAction,
-        metavar='KEY=VALUE',
-        help='override entries of the config, such as train_dataloader.batch_size=8; lists as '
-        'key="[a,b]", without spaces',
-    )
-    parser.add_argument(
-        '--launcher',
-        choices=['none', 'pytorch', 'slurm', 'mpi'],
-        default='none',
-        help='how the processes of a distributed job were started',
-    )
-    parser.add_argument('--local_rank', '--local-rank', type=int, default=0)
-
-
-def _existing(path: str, what: str) -> str:
-    # a checkpoint may be an address that mmengine knows how to open
-    if '://' not in path and not Path(path).is_file():
-        raise OptionError(f'{what} not found: {path} (from {Path.cwd()})')
-    return path
-
-
-def _check_amp() -> None:
-    if not torch.cuda.is_available():
-        raise OptionError('--amp: mixed precision needs a GPU, and PyTorch sees none here: leave --amp out')

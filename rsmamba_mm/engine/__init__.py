@@ -1,8 +1,42 @@
-"""Hooks and optimisers, registered in MMEngine's root registry."""
+"""Hooks and optimisers, registered in MMEngine's root registry.
+
+The pictures of classified images are registered where mmpretrain is installed, those of segmented ones
+where mmsegmentation is.
+"""
+
+from importlib.util import find_spec
 
 from .check_classes import CheckClassesHook
 from .classification_report import ClassificationReportHook
+from .learning_rate import CheckLearningRateHook, SegmentorOptimWrapperConstructor
 from .lookahead import LookaheadAdamW
+from .maps import LandCoverMapHook
 from .segmentation_report import SegmentationReportHook
 
-__all__ = ['CheckClassesHook', 'ClassificationReportHook', 'LookaheadAdamW', 'SegmentationReportHook']
+__all__ = [
+    'CheckClassesHook',
+    'CheckLearningRateHook',
+    'ClassificationReportHook',
+    'LandCoverMapHook',
+    'LookaheadAdamW',
+    'SegmentationReportHook',
+    'SegmentorOptimWrapperConstructor',
+]
+
+if find_spec('mmpretrain') is not None:
+    from .. import compat
+
+    compat.apply()
+
+    from .scene_pictures import SceneVisualizationHook
+
+    __all__ += ['SceneVisualizationHook']
+
+if find_spec('mmseg') is not None:
+    from .. import compat
+
+    compat.apply()
+
+    from .land_cover_pictures import LandCoverVisualizationHook
+
+    __all__ += ['LandCoverVisualizationHook']

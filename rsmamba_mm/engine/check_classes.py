@@ -10,7 +10,14 @@ from mmengine.runner.base_loop import BaseLoop
 from torch import nn
 
 from ..errors import OptionError
-from ..models.class_order import HEADS, checkpoint_classes, difference, drop_heads, reorder_rows
+from ..models.class_order import (
+    HEADS,
+    checkpoint_classes,
+    difference,
+    drop_heads,
+    refuse_other_classes,
+    reorder_rows,
+)
 
 
 @HOOKS.register_module()
@@ -71,10 +78,7 @@ class CheckClassesHook(Hook):
                 ', '.join(dropped), difference(theirs, ours),
             )  # fmt: skip
         else:
-            raise OptionError(
-                f'{runner._load_from} was trained for other classes than those of the data set: '
-                f'{difference(theirs, ours)}. Test it with its own data set or config'
-            )
+            refuse_other_classes(runner._load_from, theirs, ours)
 
     def before_train(self, runner: Runner) -> None:
         """Check the training data."""

@@ -8,6 +8,8 @@ import numpy as np
 from mmengine.registry import METRICS
 from mmseg.evaluation.metrics import IoUMetric
 
+from ..errors import MissingDataError
+
 
 @METRICS.register_module()
 class LandCoverMetric(IoUMetric):
@@ -57,12 +59,26 @@ class LandCoverMetric(IoUMetric):
                 figures[key][missed.numpy()] = 0
         return figures
 
+    def process(self, data_batch: dict, data_samples: Sequence[dict]) -> None:
+        """As mmseg's; images without masks are refused in words.
+
+        Raises:
+            MissingDataError: If there is no mask to compare with.
+        """
+        if not self.format_only and not all('gt_sem_seg' in sample for sample in data_samples):
+            raise MissingDataError(
+                'LandCoverMetric: the images have no masks to compare with: the pipeline has no '
+                'LoadAnnotations. To write the predictions without evaluation: tools/test.py CONFIG '
+                'CHECKPOINT --format-only --out FOLDER'
+            )
+        super().process(data_batch, data_samples)
+
     def compute_metrics(self, results: list) -> dict[str, float]:
         """``aAcc`` of all pixels, the means over the classes that count, and ``IoU.CLASS`` and
         ``Fscore.CLASS`` of all; in per cent."""
+        if self.format_only:  # mmseg's own needs an output_dir for that
+            return {}
         metrics = super().compute_metrics(results)  # logs the table
-        if self.format_only:
-            return metrics
         areas = (sum(column) for column in zip(*results, strict=True))
         by_class = self.total_area_to_metrics(*areas, self.metrics, self.nan_to_num, self.beta)
         by_class.pop('aAcc')

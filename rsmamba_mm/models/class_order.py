@@ -28,6 +28,19 @@ def difference(theirs: Sequence[str], ours: Sequence[str]) -> str:
     return '; '.join(parts)
 
 
+def refuse_other_classes(path: str, theirs: Sequence[str] | None, ours: Sequence[str] | None) -> None:
+    """Refuse to test a checkpoint on classes that it does not know.
+
+    Raises:
+        OptionError: If both lists are known and have other names; the message says which.
+    """
+    if theirs and ours and set(theirs) != set(ours):
+        raise OptionError(
+            f'{path} was trained for other classes than those of the data set: {difference(theirs, ours)}. '
+            'Test it with its own data set or config'
+        )
+
+
 def reorder_rows(
     state_dict: dict, model: nn.Module, theirs: Sequence[str], ours: Sequence[str]
 ) -> list[str]:

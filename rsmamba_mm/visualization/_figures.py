@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from functools import cache
 from pathlib import Path
 
+import matplotlib
 import numpy as np
 from matplotlib.figure import Figure
+from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
+
+PAPER, INK, LINE = 'white', '#212121', '#555555'
 
 
 def displayable(inputs: Tensor | list[Tensor], bgr: bool) -> np.ndarray:
@@ -25,3 +31,41 @@ def save_figure(figure: Figure, out: str | Path) -> Path:
     out.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(out, dpi=120)
     return out
+
+
+def save_image(image: np.ndarray, out: str | Path) -> Path:
+    """Write uint8 pixels ``(H, W)`` or ``(H, W, 3)`` in RGB, and the folder for them."""
+    out = Path(out)
+    out.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(np.ascontiguousarray(image)).save(out)
+    return out
+
+
+def as_rgb(image: np.ndarray) -> np.ndarray:
+    """``(H, W, 3)`` of an image of three or one bands."""
+    return np.repeat(image, 3, 2) if image.shape[2] == 1 else image
+
+
+@cache
+def font(size: int) -> ImageFont.FreeTypeFont:
+    """matplotlib's font, which lies beside it on every machine."""
+    return ImageFont.truetype(Path(matplotlib.get_data_path(), 'fonts', 'ttf', 'DejaVuSans.ttf'), size)
+
+
+def legend(entries: Sequence[tuple[str, Sequence[int]]], width: int, size: int = 14) -> np.ndarray:
+    """A strip ``(h, width, 3)`` with a coloured square and a text for each entry, in rows."""
+    square, gap, row = size, size // 2, round(1.7 * size)
+    places, x, y = [], gap, gap
+    for text, _ in entries:
+        length = square + gap + round(font(size).getlength(text))
+        if x > gap and x + length > width:
+            x, y = gap, y + row
+        places.append((x, y))
+        x += length + 2 * gap
+    strip = Image.new('RGB', (width, y + row), PAPER)
+    draw = ImageDraw.Draw(strip)
+    for (text, colour), (x, y) in zip(entries, places, strict=True):
+        box = (x, y, x + square, y + square)
+        draw.rectangle(box, fill=tuple(map(int, colour)), outline=LINE)
+        draw.text((x + square + gap, y + square / 2), text, fill=INK, font=font(size), anchor='lm')
+    return np.asarray(strip)

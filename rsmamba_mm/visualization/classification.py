@@ -8,12 +8,14 @@ from pathlib import Path
 
 import numpy as np
 from matplotlib.figure import Figure
+from PIL import Image, ImageDraw
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from ._figures import displayable, save_figure
+from ._figures import INK, LINE, PAPER, as_rgb, displayable, font, save_figure
 
-RIGHT, WRONG = '#2e7d32', '#c62828'
+RIGHT, WRONG, OTHER = '#2e7d32', '#c62828', '#90a4ae'
+IMAGE_SIDE, BARS_WIDTH = 320, 340  # pixels of a picture of one image and its scores
 
 
 def plot_confusion_matrix(matrix: Tensor, classes: Sequence[str], out: str | Path) -> Path:
@@ -101,6 +103,64 @@ def plot_predictions(
         f'of {len(labels)}'
     )
     return save_figure(figure, out)
+
+
+def draw_scores(
+    image: np.ndarray,
+    scores: np.ndarray,
+    classes: Sequence[str],
+    label: int | None = None,
+    topk: int = 5,
+    name: str = '',
+) -> np.ndarray:
+    """An image beside bars of its highest scores.
+
+    Where the true class is known, its bar is green and a wrong prediction's red.
+
+    Args:
+        image (np.ndarray): ``(H, W, 3 or 1)`` uint8, RGB.
+        scores (np.ndarray): ``(C,)``, from 0 to 1.
+        classes (Sequence[str]): Names of the C classes.
+        label (int, optional): True class. Defaults to None.
+        topk (int): How many classes to show. Defaults to 5.
+        name (str): Caption. Defaults to none.
+
+    Returns:
+        np.ndarray: The picture, uint8 RGB.
+    """
+    scale = IMAGE_SIDE / max(image.shape[:2])
+    size = tuple(max(1, round(side * scale)) for side in image.shape[1::-1])
+    shown = Image.fromarray(np.ascontiguousarray(as_rgb(image))).resize(size, Image.Resampling.BICUBIC)
+    height = max(size[1], 44 * topk + 40, 180)
+    picture = Image.new('RGB', (size[0] + BARS_WIDTH, height), PAPER)
+    picture.paste(shown, (0, (height - size[1]) // 2))
+    draw, left, right = ImageDraw.Draw(picture), size[0] + 16, size[0] + BARS_WIDTH - 16
+    draw.text((left, 18), _shortened(name, right - left, 12), fill=LINE, font=font(12), anchor='lm')
+    ranked = np.argsort(-scores)[:topk].tolist()
+    for rank, index in enumerate(ranked):
+        colour = OTHER if rank else '#1565c0'
+        if label is not None:
+            colour = RIGHT if index == label else WRONG if rank == 0 else OTHER
+        y = 36 + 44 * rank
+        percent = f'{100 * scores[index]:.1f} %'
+        room = right - left - round(font(14).getlength(percent)) - 8
+        draw.text((left, y + 8), _shortened(classes[index], room, 14), fill=INK, font=font(14), anchor='lm')
+        draw.text((right, y + 8), percent, fill=INK, font=font(14), anchor='rm')
+        draw.rectangle((left, y + 20, right, y + 30), fill='#eceff1')
+        draw.rectangle((left, y + 20, left + (right - left) * float(scores[index]), y + 30), fill=colour)
+    if label is not None and label not in ranked:
+        said = _shortened(f'is {classes[label]} ({100 * scores[label]:.1f} %)', right - left, 14)
+        draw.text((left, 36 + 44 * len(ranked)), said, fill=RIGHT, font=font(14), anchor='lm')
+    return np.asarray(picture)
+
+
+def _shortened(text: str, width: float, size: int) -> str:
+    """A text that is no wider than ``width`` pixels."""
+    if font(size).getlength(text) <= width:
+        return text
+    while text and font(size).getlength(text + '…') > width:
+        text = text[:-1]
+    return text + '…'
 
 
 def write_class_table(matrix: Tensor, classes: Sequence[str], out: str | Path) -> Path:

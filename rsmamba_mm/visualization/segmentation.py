@@ -8,12 +8,16 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
+from matplotlib.colors import hsv_to_rgb
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
+from PIL import Image, ImageDraw
 
-from ._figures import save_figure
+from ._figures import INK, PAPER, as_rgb, font, legend, save_figure
 
 OPACITY = 0.6
+LEAST_SIDE = 256  # pixels of a panel; smaller images are enlarged by a whole factor
+GAP = 8
 
 
 class SegmentedImage(NamedTuple):
@@ -56,7 +60,7 @@ def plot_overlays(
     figure = Figure(figsize=(11, 2.85 * len(images) + 0.9), layout='constrained')
     axes = figure.subplots(len(images), 4, squeeze=False)
     for row, (image, truth, prediction, name) in zip(axes, images, strict=True):
-        grey = np.repeat(image, 3, 2) if image.shape[2] == 1 else image
+        grey = as_rgb(image)
         valid = truth < len(classes)
         wrong = valid & (truth != prediction)
         pictures = {
@@ -79,11 +83,72 @@ def plot_overlays(
     return save_figure(figure, out)
 
 
-def _overlay(image: np.ndarray, labels: np.ndarray, colours: np.ndarray, where: np.ndarray) -> np.ndarray:
+def _overlay(
+    image: np.ndarray, labels: np.ndarray, colours: np.ndarray, where: np.ndarray, opacity: float = OPACITY
+) -> np.ndarray:
     painted = image.copy()
-    shade = OPACITY * colours[labels[where]] + (1 - OPACITY) * image[where]
+    shade = opacity * colours[labels[where]] + (1 - opacity) * image[where]
     painted[where] = shade.astype(np.uint8)
     return painted
+
+
+def draw_land_cover(
+    image: np.ndarray,
+    prediction: np.ndarray,
+    classes: Sequence[str],
+    palette: Sequence[Sequence[int]],
+    truth: np.ndarray | None = None,
+    opacity: float = OPACITY,
+) -> np.ndarray:
+    """An image beside its prediction, and its truth if there is one, both laid over it; with a legend.
+
+    The legend names the classes that occur, and their shares of the prediction. Panels have the size of the
+    image, or a multiple of it where that is small.
+
+    Args:
+        image (np.ndarray): ``(H, W, 3 or 1)`` uint8, RGB.
+        prediction (np.ndarray): Classes ``(H, W)``.
+        classes (Sequence[str]): Names of the classes.
+        palette (Sequence[Sequence[int]]): RGB colour of each, 0 to 255.
+        truth (np.ndarray, optional): Classes ``(H, W)``; values that are no class are ignored. Defaults
+            to None.
+        opacity (float): Of the classes, from 0 to 1. Defaults to 0.6.
+
+    Returns:
+        np.ndarray: The picture, uint8 RGB.
+    """
+    colours, image = np.asarray(palette, dtype=np.uint8), as_rgb(image)
+    panels = {'image': image}
+    for name, labels in dict(truth=truth, prediction=prediction).items():
+        if labels is not None:
+            panels[name] = _overlay(image, labels, colours, labels < len(classes), opacity)
+    factor = max(1, -(-LEAST_SIDE // min(prediction.shape)))
+    size = max(14, factor * min(prediction.shape) // 48)  # of the letters
+    headed = [
+        _headed(panel.repeat(factor, 0).repeat(factor, 1), name, size) for name, panel in panels.items()
+    ]
+    gap = np.full((headed[0].shape[0], GAP, 3), 255, np.uint8)
+    body = np.concatenate([part for panel in headed for part in (panel, gap)][:-1], 1)
+    shares = np.bincount(prediction.ravel(), minlength=len(classes)) / prediction.size
+    occurs = shares[: len(classes)] > 0
+    if truth is not None:
+        occurs |= np.isin(np.arange(len(classes)), truth)
+    entries = [(f'{classes[i]} {100 * shares[i]:.1f} %', colours[i]) for i in np.flatnonzero(occurs)]
+    return np.concatenate([body, legend(entries, body.shape[1], size)], 0)
+
+
+def spread_palette(count: int) -> list[list[int]]:
+    """Colours for classes that have none: ``count`` hues, light and dark in turn."""
+    hues = (np.arange(count) * 0.618034) % 1  # neighbours are far apart
+    hsv = np.stack([hues, np.full(count, 0.65), np.where(np.arange(count) % 2, 0.65, 0.95)], 1)
+    return (255 * hsv_to_rgb(hsv)).astype(int).tolist()
+
+
+def _headed(panel: np.ndarray, name: str, size: int) -> np.ndarray:
+    """A panel below its name."""
+    strip = Image.new('RGB', (panel.shape[1], round(1.7 * size)), PAPER)
+    ImageDraw.Draw(strip).text((2, 0.85 * size), name, fill=INK, font=font(size), anchor='lm')
+    return np.concatenate([np.asarray(strip), panel], 0)
 
 
 def write_land_cover_table(metrics: dict[str, float], classes: Sequence[str], out: str | Path) -> Path:

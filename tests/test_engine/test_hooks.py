@@ -76,3 +76,20 @@ def test_classes_and_bands_are_checked_before_the_first_step(root, scene_folder,
         run(root, scene_folder, tmp_path, **option).train()
     with pytest.raises(ValueError, match=message):
         run(root, scene_folder, tmp_path, **option).test()
+
+
+def test_two_preprocessors_that_differ_are_refused(root, scene_folder, tmp_path):
+    """MMEngine would take the one in the model without a word."""
+    inside = dict(mean=[1.0, 2.0, 3.0], std=[1.0, 1.0, 1.0], num_classes=3, to_rgb=True)
+    runner = run(root, scene_folder, tmp_path, **{'model.data_preprocessor': inside})
+    with pytest.raises(
+        ValueError, match=r'differ, and the latter is taken: mean is \[.*\] and \[1\.0, 2\.0'
+    ):
+        runner.train()
+
+
+def test_equal_ones_are_not(root, scene_folder, tmp_path):
+    cfg = Config.fromfile(root / 'configs/rsmamba/rsmamba-t_folder-128px.py')
+    inside = dict(cfg.data_preprocessor, num_classes=3)
+    runner = run(root, scene_folder, tmp_path, **{'model.data_preprocessor': inside})
+    runner.call_hook('before_run')

@@ -29,11 +29,13 @@ def config(root, work_dir, **options) -> Config:
             'model.decode_head.channels': 8,
             'model.auxiliary_head.in_channels': (32, 16, 8),
             'data_preprocessor.size': (64, 64),
+            'model.data_preprocessor.size': (64, 64),
             'train_cfg.max_epochs': 1,
             'default_hooks.checkpoint.interval': -1,
             'default_hooks.checkpoint.save_best': None,
             'default_hooks.logger.interval': 1,
             'work_dir': str(work_dir),
+            'visualizer.name': work_dir.name,  # else shared by all runs of this process
             **options,
         }
     )

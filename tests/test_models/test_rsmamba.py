@@ -363,7 +363,17 @@ def test_checkpoint_of_another_architecture_is_refused(released, options, messag
 @pytest.mark.parametrize(
     ('options', 'error', 'message'),
     [
-        (dict(arch='tiny'), ValueError, r"unknown arch 'tiny'\. Choose from: small, base, large, huge, s, b, l, h"),
+        (dict(arch='tiny'), ValueError, r"unknown arch 'tiny'\. Choose from: small, base, large, huge, s"),
+        (
+            dict(layer_cfgs=dict(hidden_act='gelu')),
+            ValueError,
+            "hidden_act='gelu', but the mixer has SiLU: leave",
+        ),
+        (
+            dict(layer_cfgs=dict(hidden_size=5)),
+            ValueError,
+            "hidden_size=5, but it is the arch's embed_dims",
+        ),
         (dict(arch=dict(embed_dims=32)), TypeError, 'exactly embed_dims, feedforward_channels, num_'),
         (dict(arch={**TINY, 'num_heads': 4}), TypeError, 'a custom arch is a dict of exactly'),
         (dict(arch={**TINY, 'num_layers': 0}), ValueError, 'num_layers must be a positive integer'),
@@ -416,3 +426,13 @@ def test_backbone_compiles_without_a_graph_break(training):
     compiled(IMAGES)
     torch.manual_seed(0)
     torch.testing.assert_close(compiled(IMAGES)[0], expected)
+
+
+def test_released_options_without_effect_are_accepted():
+    """The options that the released code gives every mixer, and its small arch."""
+    options = dict(hidden_size=192, state_size=16, intermediate_size=384, conv_kernel=4, time_step_rank=12)
+    options |= dict(use_conv_bias=True, hidden_act='silu', use_bias=False, use_mambapy=True)
+    model = RSMamba('small', img_size=32, layer_cfgs=options)
+    names = dict(RSMamba('s', img_size=32).named_parameters())
+    assert {k: v.shape for k, v in model.named_parameters()} == {k: v.shape for k, v in names.items()}
+    assert len(model.layers) == 16 and model.embed_dims == 192

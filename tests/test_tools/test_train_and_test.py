@@ -107,7 +107,7 @@ def test_refusals(root, tmp_path):
         root, 'train.py', CONFIG, '--work-dir', tmp_path, '--cfg-options',
         'model.backbone.arch=giant', ok=False,
     )  # fmt: skip
-    assert "unknown arch 'giant'. Choose from: base, large, huge" in message
+    assert "unknown arch 'giant'. Choose from: small, base, large, huge" in message
 
 
 @pytest.mark.slow

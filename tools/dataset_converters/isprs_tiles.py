@@ -8,10 +8,10 @@ released for UNetMamba, Vaihingen:
     python tools/dataset_converters/isprs_tiles.py top gts --eroded gts_eroded --train-stride 1024 \
         --flips --zoom car 0.1 --out data/vaihingen_tiles
 
-and Potsdam, with as many tiles in each part as in the benchmark:
+and Potsdam, with as many tiles for the test as in the benchmark:
 
     python tools/dataset_converters/isprs_tiles.py 2_Ortho_RGB 5_Labels_all \
-        --eroded 5_Labels_all_noBoundary --parts 24 0 14 --train-stride 1024 --flips \
+        --eroded 5_Labels_all_noBoundary --parts 22 2 14 --train-stride 1024 --flips \
         --out data/potsdam_tiles
 
 Here ``gts`` and ``gts_eroded`` hold the masks of all 33 tiles: of the downloads,

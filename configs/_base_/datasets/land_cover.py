@@ -1,6 +1,7 @@
 # images and masks as the converters of mmsegmentation lay them out
 train_dataloader = dict(
     batch_size=8,
+    drop_last=True,
     num_workers=4,
     persistent_workers=True,
     sampler=dict(type='DefaultSampler', shuffle=True),

@@ -1,4 +1,5 @@
-# the paper's: flips both ways, since nothing is up in a view from above, and AutoAugment
+# as released: flips both ways, since nothing is up in a view from above, and AutoAugment, which the paper calls
+# photometric distortion
 train_pipeline = [
     dict(type='LoadSceneImage'),
     dict(

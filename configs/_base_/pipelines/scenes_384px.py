@@ -1,4 +1,4 @@
-# the paper's pipeline at 384 px, for its last ablation
+# the same at 384 px, for the last ablation of the paper
 train_pipeline = [
     dict(type='LoadSceneImage'),
     dict(

@@ -1,5 +1,5 @@
 # a short schedule for small models: the rate is for a batch of 32
-_base_ = './rsmamba_adamw.py'
+_base_ = './rsmamba_ours.py'
 
 max_epochs = 10
 optim_wrapper = dict(optimizer=dict(lr=2e-3), clip_grad=dict(max_norm=1.0))
@@ -15,4 +15,4 @@ param_scheduler = [
     ),
 ]
 train_cfg = dict(max_epochs=max_epochs, val_interval=1)
-auto_scale_lr = dict(base_batch_size=32)
+auto_scale_lr = dict(base_batch_size=32, max_lr=2e-3)

@@ -9,6 +9,5 @@ param_scheduler = [
         restart_weights=[1, 1, 1],
         eta_min=0,
         by_epoch=True,
-        convert_to_iter_based=True,
     ),
 ]

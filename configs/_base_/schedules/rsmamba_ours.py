@@ -1,6 +1,6 @@
-# The paper's recipe. Its rate, 5e-4, is for 1024 images a step; the one here is for 16, which a single GPU
-# takes (--auto-scale-lr adapts it to others). No weight decay on the state matrix, the skip, norms, biases
-# and positions.
+# Our recipe. The rate is for the 16 images a step of one GPU. --auto-scale-lr scales it linearly up to 5e-4, the
+# highest that the authors trained with, and is refused beyond. No weight decay on the state matrix, the skip,
+# norms, biases and positions.
 optim_wrapper = dict(
     optimizer=dict(type='AdamW', lr=1e-4, weight_decay=0.05),
     paramwise_cfg=dict(
@@ -31,4 +31,4 @@ train_cfg = dict(by_epoch=True, max_epochs=500, val_interval=20)
 val_cfg = dict()
 test_cfg = dict()
 
-auto_scale_lr = dict(base_batch_size=16)
+auto_scale_lr = dict(base_batch_size=16, max_lr=5e-4)

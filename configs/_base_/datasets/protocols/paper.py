@@ -1,0 +1,3 @@
+_base_ = './released.py'
+
+recipe = 'paper'

@@ -1,0 +1,317 @@
+"""From images to what a person wants to see of them: classes and scores, or maps of land cover."""
+
+from __future__ import annotations
+
+import csv
+import warnings
+from argparse import Namespace
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import ExitStack
+from copy import deepcopy
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from mmengine.config import Config
+from mmengine.registry import DATASETS, TRANSFORMS, DefaultScope
+
+from ..errors import MissingDataError, OptionError
+from ..visualization import draw_land_cover, draw_scores
+from ..visualization._figures import displayable, save_image
+from ..visualization._names import unique_names
+from ..visualization.segmentation import spread_palette
+from .preflight import check_checkpoint, existing, is_segmenter, read_checkpoint
+from .runner import read_config, without_annotations
+
+TOPK = 5
+
+
+@dataclass
+class ImagePrediction:
+    """What a model says of one image.
+
+    Attributes:
+        file (Path): The image.
+        image (np.ndarray, optional): To show, ``(H, W, 3 or 1)`` uint8 RGB; None if it could not be read.
+        scores (np.ndarray, optional): Of a classifier, ``(C,)``.
+        labels (np.ndarray, optional): Of a segmenter, ``(H, W)`` uint8, classes from 0.
+        error (str, optional): Why the image could not be read.
+    """
+
+    file: Path
+    image: np.ndarray | None = None
+    scores: np.ndarray | None = None
+    labels: np.ndarray | None = None
+    error: str | None = None
+
+
+class ImagePredictor:
+    """A trained classifier or segmenter for images that lie about, by OpenMMLab's inferencers.
+
+    Images are read as the config's test pipeline reads them: rasters of many bands by ``LoadGeoImage``.
+
+    Args:
+        config (str): Config file.
+        checkpoint (str): Checkpoint of its model.
+        device (str, optional): Defaults to None, a GPU if there is one.
+        cfg_options (dict, optional): Entries of the config to override. Defaults to None.
+
+    Attributes:
+        segmenter (bool): Whether the model maps land cover.
+        classes (list[str]): Names of the classes.
+        palette (list[list[int]]): RGB colours of a segmenter's classes.
+
+    Raises:
+        OptionError: If config, checkpoint or device are not there or do not fit, or nothing names the
+            classes.
+    """
+
+    def __init__(
+        self,
+        config: str,
+        checkpoint: str,
+        device: str | None = None,
+        cfg_options: dict | None = None,
+    ) -> None:
+        cfg = read_config(config, cfg_options)
+        if 'test_dataloader' not in cfg:
+            raise OptionError(f'{config} has no test_dataloader, whose pipeline says how to read images')
+        meta = read_checkpoint(existing(checkpoint, 'checkpoint')).get('meta') or {}
+        self.segmenter = is_segmenter(cfg)
+        scope = DefaultScope.overwrite_default_scope(cfg.get('default_scope'))
+        with warnings.catch_warnings(), scope:
+            # a checkpoint without classes is not taken for one of Cityscapes here
+            warnings.simplefilter('ignore', UserWarning)
+            self._reader = _reader(cfg)
+            self._inferencer = _inferencer(cfg, checkpoint, _device(device))
+        model = self._inferencer.model
+        check_checkpoint(checkpoint, model)
+        head = getattr(model, 'decode_head', None) or getattr(model, 'head', None)
+        self.classes, palette = _names_and_colours(
+            meta, cfg, getattr(head, 'num_classes', None), config, checkpoint
+        )
+        self.palette = palette or spread_palette(len(self.classes))
+
+    def predict(self, files: Iterable[str | Path], batch_size: int = 1) -> Iterator[ImagePrediction]:
+        """Predict images one after the other; those that cannot be read bear an ``error``.
+
+        Args:
+            files (Iterable[str | Path]): The images.
+            batch_size (int): How many go through the model at a time; a segmenter's only where they are of
+                one size. Defaults to 1.
+
+        Yields:
+            ImagePrediction: Of each image, in their order.
+        """
+        batch: list[tuple[Path, np.ndarray]] = []
+        for file in map(Path, files):
+            try:
+                image = self._reader(dict(img_path=str(file)))['img']
+            except (OSError, ValueError) as error:
+                yield from self._predicted(batch)
+                batch = []
+                yield ImagePrediction(file, error=str(error))
+                continue
+            if len(batch) == batch_size or (self.segmenter and batch and batch[0][1].shape != image.shape):
+                yield from self._predicted(batch)
+                batch = []
+            batch.append((file, image))
+        yield from self._predicted(batch)
+
+    @torch.no_grad()
+    def _predicted(self, batch: Sequence[tuple[Path, np.ndarray]]) -> list[ImagePrediction]:
+        if not batch:
+            return []
+        (data,) = self._inferencer.preprocess([image for _, image in batch], batch_size=len(batch))
+        predictions = []
+        for (file, image), sample in zip(batch, self._inferencer.forward(data), strict=True):
+            bands = torch.from_numpy(np.ascontiguousarray(np.atleast_3d(image))).permute(2, 0, 1)
+            prediction = ImagePrediction(file, displayable(bands, bgr=True))
+            if self.segmenter:
+                prediction.labels = sample.pred_sem_seg.data[0].cpu().numpy().astype(np.uint8)
+            else:
+                prediction.scores = sample.pred_score.float().cpu().numpy()
+            predictions.append(prediction)
+        return predictions
+
+
+def predict_images(args: Namespace) -> Iterator[str]:
+    """What ``tools/image_demo.py`` does: predict images, write the results, and tell of each in a line.
+
+    Args:
+        args (Namespace): Parsed options of :func:`add_inference_arguments`.
+
+    Yields:
+        str: A line for each image, and one at the end on where the results lie.
+
+    Raises:
+        OptionError: If an option does not fit.
+        MissingDataError: If there is no image; at the end, if one could not be read.
+    """
+    if args.batch_size < 1:
+        raise OptionError(f'--batch-size must be at least 1, got {args.batch_size}')
+    out = Path(args.out_dir)
+    if out.is_file():
+        raise OptionError(f'--out-dir: {out} is a file, not a folder')
+    files = find_inputs(args.image, out)
+    predictor = ImagePredictor(args.config, args.checkpoint, args.device, args.cfg_options)
+    names = unique_names(files)
+    broken = 0
+    out.mkdir(parents=True, exist_ok=True)
+    with ExitStack() as files_open:
+        table = None
+        if predictor.segmenter:
+            _write_classes(predictor, out / 'classes.csv')
+        else:
+            table = csv.writer(files_open.enter_context((out / 'predictions.csv').open('w', newline='')))
+            shown = min(TOPK, len(predictor.classes))
+            ranks = (column for i in range(2, shown + 1) for column in (f'class_{i}', f'score_{i}'))
+            table.writerow(['file', 'class', 'score', *ranks])
+        for prediction in predictor.predict(files, args.batch_size):
+            if prediction.error is not None:
+                broken += 1
+                if len(files) > 1:
+                    yield f'left out: {prediction.error}'
+                continue
+            name = names[str(prediction.file)]
+            if predictor.segmenter:
+                said = _keep_maps(prediction, predictor, out, name)
+            else:
+                said = _keep_scores(prediction, predictor.classes, out, name, table)
+            yield f'{prediction.file}: {said}'
+    if broken and len(files) == 1:
+        raise MissingDataError(prediction.error)
+    yield f'results: {out}'
+    if broken:
+        raise MissingDataError(f'{broken} of {len(files)} images could not be read, and were left out')
+
+
+def find_inputs(source: str | Path, out: Path) -> list[Path]:
+    """An image, or those of a folder at any depth; not what an earlier call wrote into ``out`` there.
+
+    Raises:
+        MissingDataError: If there is none.
+    """
+    # the folder of data sets needs mmcv, which other parts of this package's interface do not
+    from ..datasets.folder import IMAGE_SUFFIXES
+
+    source = Path(source)
+    if source.is_file():
+        return [source]
+    if not source.exists():
+        raise MissingDataError(f'no such image or folder: {source} (from {Path.cwd()})')
+    found = sorted(path for path in source.rglob('*') if path.suffix.lower() in IMAGE_SUFFIXES)
+    if out.resolve() != source.resolve():
+        found = [path for path in found if out.resolve() not in path.resolve().parents]
+    if not found:
+        raise MissingDataError(
+            f'no images in {source}: looked for {" ".join(IMAGE_SUFFIXES)}, at any depth'
+        )
+    return found
+
+
+def _keep_scores(prediction: ImagePrediction, classes: Sequence[str], out: Path, name: str, table) -> str:
+    """Write picture and row of a classified image; the line that tells of it."""
+    scores = prediction.scores
+    ranked = np.argsort(-scores)[:TOPK].tolist()
+    picture = draw_scores(prediction.image, scores, classes, topk=len(ranked), name=prediction.file.name)
+    save_image(picture, out / 'pictures' / f'{name}.png')
+    cells = (cell for i in ranked for cell in (classes[i], f'{scores[i]:.4f}'))
+    table.writerow([prediction.file, *cells])
+    first, *others = (f'{classes[i]} {100 * scores[i]:.1f} %' for i in ranked[:3])
+    return f'{first} ({", ".join(others)})' if others else first
+
+
+def _keep_maps(prediction: ImagePrediction, predictor: ImagePredictor, out: Path, name: str) -> str:
+    """Write picture, coloured map and labels of a segmented image; the line that tells of it."""
+    labels, classes, palette = prediction.labels, predictor.classes, predictor.palette
+    save_image(
+        draw_land_cover(prediction.image, labels, classes, palette), out / 'pictures' / f'{name}.png'
+    )
+    save_image(np.asarray(palette, dtype=np.uint8)[labels], out / 'maps' / f'{name}.png')
+    save_image(labels, out / 'labels' / f'{name}.png')
+    shares = 100 * np.bincount(labels.ravel(), minlength=len(classes)) / labels.size
+    ranked = [i for i in np.argsort(-shares).tolist() if shares[i] > 0]
+    return ', '.join(f'{classes[i]} {shares[i]:.1f} %' for i in ranked)
+
+
+def _write_classes(predictor: ImagePredictor, path: Path) -> None:
+    """Which value and colour is which class."""
+    with path.open('w', newline='') as file:
+        table = csv.writer(file)
+        table.writerow(['label', 'class', 'red', 'green', 'blue'])
+        for label, (name, colour) in enumerate(zip(predictor.classes, predictor.palette, strict=True)):
+            table.writerow([label, name, *colour])
+
+
+def _reader(cfg: Config):
+    """The transform that reads an image as the test pipeline does, and refuses broken ones."""
+    steps = [step for step in cfg.test_dataloader.dataset.pipeline if _loads(step)]
+    step = dict(steps[0]) if steps else dict(type='LoadImageFromFile')
+    kind = step['type'].rpartition('.')[2]
+    plain = step.get('color_type', 'color') in ('color', 'grayscale')
+    if kind == 'LoadImageFromFile' and plain and step.get('imdecode_backend', 'cv2') in ('cv2', 'pillow'):
+        # OpenCV takes the readable part of a truncated file for the image
+        known = ('to_float32', 'color_type', 'backend_args')
+        step = dict(type='rsmamba_mm.LoadSceneImage', **{key: step[key] for key in known if key in step})
+    try:
+        return TRANSFORMS.build(step)
+    except ImportError as error:
+        raise OptionError(str(error)) from error
+
+
+def _loads(step: dict) -> bool:
+    """Whether a step reads an image."""
+    kind = step['type'].rpartition('.')[2]
+    return kind.startswith('Load') and 'Image' in kind
+
+
+def _inferencer(cfg: Config, checkpoint: str, device: str):
+    """OpenMMLab's inferencer for a config's model; it is handed arrays."""
+    cfg = deepcopy(cfg)
+    if not is_segmenter(cfg):
+        from mmpretrain import ImageClassificationInferencer
+
+        return ImageClassificationInferencer(cfg, pretrained=checkpoint, device=device)
+    from mmseg.apis import MMSegInferencer
+
+    # it knows one way of loading, and lets arrays pass by it
+    dataset = cfg.test_dataloader.dataset
+    steps = [step for step in without_annotations(dataset.pipeline) if not _loads(step)]
+    dataset.pipeline = [dict(type='LoadImageFromFile'), *steps]
+    cfg.visualizer = dict(type='SegLocalVisualizer')
+    cfg.model.setdefault('data_preprocessor', cfg.get('data_preprocessor'))
+    return MMSegInferencer(cfg, weights=checkpoint, device=device)
+
+
+def _device(name: str | None) -> str:
+    """A device that is there."""
+    if name is None:
+        return 'cuda' if torch.cuda.is_available() else 'cpu'
+    try:
+        torch.empty(0, device=name)
+    except (RuntimeError, AssertionError, NotImplementedError) as error:
+        reason = str(error).splitlines()[0]
+        raise OptionError(f'--device {name}: not on this machine ({reason}). Take --device cpu') from None
+    return name
+
+
+def _names_and_colours(
+    meta: dict, cfg: Config, count: int | None, config: str, checkpoint: str
+) -> tuple[list[str], list | None]:
+    """Classes and palette: the checkpoint's, else those of the config's data set."""
+    dataset = cfg.test_dataloader.dataset
+    with DefaultScope.overwrite_default_scope(cfg.get('default_scope')):
+        kind = DATASETS.get(dataset.type)
+    sources = [meta.get('dataset_meta'), dataset.get('metainfo'), getattr(kind, 'METAINFO', None)]
+    sources.insert(1, {key.lower(): meta[key] for key in ('CLASSES', 'PALETTE') if key in meta})
+    for source in sources:
+        classes = (source or {}).get('classes')
+        if classes is not None and count in (None, len(classes)):
+            palette = source.get('palette')
+            return list(classes), palette if palette and len(palette) == len(classes) else None
+    raise OptionError(
+        f'{checkpoint} does not name its {count} classes, nor does {config}. Name them: --cfg-options '
+        'test_dataloader.dataset.metainfo.classes="[first,second,…]"'
+    )

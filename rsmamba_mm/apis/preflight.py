@@ -1,0 +1,226 @@
+"""Checks before anything is built: what is not there or does not fit is said in words."""
+
+from __future__ import annotations
+
+import ast
+import glob
+import os
+import re
+from argparse import Namespace
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import torch
+from mmengine.config import Config
+from mmengine.runner import CheckpointLoader
+from torch import nn
+
+from ..errors import MissingDataError, OptionError
+from ..models.class_order import checkpoint_classes, refuse_other_classes
+
+_VARIABLE = re.compile(r'\{\{\s*\$(\w+)\s*:\s*(\S*?)\s*\}\}')  # as MMEngine reads it
+PICKLES = ('.pkl', '.pickle')
+TABLES = ('.json', '.yml', '.yaml', *PICKLES)
+RESIZED = ('pos_embed', 'relative_position', 'rel_pos')  # what models fit to their size when they load
+
+
+def existing(path: str, what: str) -> str:
+    """A path of a file that is there, or an address.
+
+    Raises:
+        OptionError: If it is not there.
+    """
+    # a checkpoint may be an address that mmengine knows how to open
+    if '://' not in path and not Path(path).is_file():
+        raise OptionError(f'{what} not found: {path} (from {Path.cwd()})')
+    return path
+
+
+def check_amp() -> None:
+    """Refuse mixed precision without a GPU."""
+    if not torch.cuda.is_available():
+        raise OptionError('--amp: mixed precision needs a GPU, and PyTorch sees none here: leave --amp out')
+
+
+def is_segmenter(cfg: Config) -> bool:
+    """Whether a config's model maps land cover; else it is taken for a classifier."""
+    return cfg.get('default_scope') == 'mmseg' or 'decode_head' in cfg.get('model', {})
+
+
+def check_test_options(args: Namespace, cfg: Config) -> None:
+    """Refuse options of ``tools/test.py`` that do not go together, or mean nothing for the model.
+
+    Raises:
+        OptionError: Naming the option.
+    """
+    segmenter = is_segmenter(cfg)
+    out, suffix = args.out, Path(args.out or '').suffix.lower()
+    for name in ('rgb', 'format_only'):
+        option = f'--{name.replace("_", "-")}'
+        if not getattr(args, name):
+            continue
+        if not segmenter:
+            raise OptionError(
+                f'{option} is for segmenters: {args.config} is a classifier, which draws no maps'
+            )
+        if out is None or suffix in TABLES or args.out_item == 'metrics':
+            raise OptionError(f'{option} needs a folder for the maps: --out FOLDER')
+    if args.out_item is not None and out is None:
+        raise OptionError(f'--out-item {args.out_item}: where to? Add --out FILE')
+    if args.out_item == 'metrics' and suffix not in TABLES:
+        raise OptionError(f'--out: metrics are written as {", ".join(TABLES)}, got {out}')
+    if out is not None and args.out_item != 'metrics' and suffix not in PICKLES:
+        if not segmenter:
+            raise OptionError(f'--out: predictions are written as .pkl, got {out}')
+        if Path(out).is_file() or suffix in TABLES:
+            raise OptionError(f'--out: a folder for the maps, or a .pkl for the predictions, got {out}')
+    if args.interval is not None and args.show_dir is None:
+        raise OptionError('--interval is of the pictures that --show-dir FOLDER writes')
+    if args.interval is not None and args.interval < 1:
+        raise OptionError(f'--interval must be at least 1, got {args.interval}')
+    for option, folder in (('--show-dir', args.show_dir), ('--work-dir', args.work_dir)):
+        if folder is not None and Path(folder).is_file():
+            raise OptionError(f'{option}: {folder} is a file, not a folder')
+
+
+def read_checkpoint(path: str) -> dict:
+    """A checkpoint on the CPU.
+
+    Raises:
+        OptionError: If it is not there, or cannot be read.
+    """
+    try:
+        checkpoint = CheckpointLoader.load_checkpoint(existing(path, 'checkpoint'), map_location='cpu')
+        checkpoint.get('state_dict', checkpoint).items()
+    except OptionError:
+        raise
+    except Exception as error:  # a broken file can raise anything
+        raise OptionError(
+            f'{path} cannot be read as a checkpoint ({error!r}): fetch or write it again'
+        ) from error
+    return checkpoint
+
+
+def check_checkpoint(path: str, model: nn.Module, classes: Sequence[str] | None = None) -> None:
+    """Refuse a checkpoint of another model: MMEngine tests random weights with no more than a warning.
+
+    Args:
+        path (str): The checkpoint.
+        model (nn.Module): The model that it is for.
+        classes (Sequence[str], optional): Those of the data that it is to be tested on. Defaults to None.
+
+    Raises:
+        OptionError: If the file cannot be read, its classes are others, or its tensors are not those of the
+            model in name or shape.
+    """
+    checkpoint = read_checkpoint(path)
+    refuse_other_classes(path, checkpoint_classes(checkpoint), classes)
+    tensors = checkpoint.get('state_dict', checkpoint)
+    tensors = {name.removeprefix('module.'): tensor for name, tensor in tensors.items()}
+    own = {name.removeprefix('module.'): tensor for name, tensor in model.state_dict().items()}
+    shared = own.keys() & tensors.keys()
+    if 2 * len(shared) < len(own):
+        hint = ''
+        if any(name.startswith(('net.', 'encoder.')) for name in tensors):
+            hint = ': a released UNetMamba is converted by tools/model_converters/unetmamba_to_mmseg.py'
+        raise OptionError(
+            f'{path} is of another model: it has {len(shared)} of the {len(own)} tensors of this one{hint}'
+        )
+    shapes = {name: tuple(getattr(tensors[name], 'shape', ())) for name in own if name in shared}
+    for name, shape in shapes.items():
+        if shape != own[name].shape and not any(part in name for part in RESIZED):
+            known = checkpoint_classes(checkpoint)
+            hint = f' and was trained on {len(known)} classes ({", ".join(known[:3])}, …)' if known else ''
+            raise OptionError(
+                f"{path} has {name} of shape {shape}{hint}; the config's model has "
+                f'{tuple(own[name].shape)}: take the config of its training, or set num_classes, '
+                'bands or sizes as there'
+            )
+
+
+def check_folders(dataset: dict, masks: bool = True) -> None:
+    """Refuse a missing or empty folder of images or masks before anything is built, in words.
+
+    Args:
+        dataset (dict): Config of a data set of mmsegmentation's; others name what they miss themselves.
+        masks (bool): Whether masks are needed. Defaults to True.
+
+    Raises:
+        MissingDataError: If a folder is not there, or has nothing in it.
+    """
+    while 'dataset' in dataset:  # wrapped
+        dataset = dataset['dataset']
+    for kind, prefix in dataset.get('data_prefix', {}).items():
+        if kind not in ('img_path', 'seg_map_path')[: 1 + masks] or not isinstance(prefix, str):
+            continue
+        folder = Path(dataset.get('data_root') or '') / prefix
+        if not folder.is_dir() or not any(folder.iterdir()):
+            state = 'is empty' if folder.is_dir() else 'is not there'
+            raise MissingDataError(
+                f'{dataset["type"]}: {folder.resolve()} {state}. Expected there: '
+                f'{"images" if kind == "img_path" else "masks"}, in the layout that the converter for this '
+                'data set writes; configs/unetmamba/README.md names it. '
+                'Where they lie elsewhere: --cfg-options data_root=FOLDER'
+            )
+
+
+def variants(cfg: Config) -> list[str]:
+    """What tells a config's runs apart beside its name: its recipe, and what the environment chose for it.
+
+    That is a top-level ``recipe`` other than ``'ours'``, and the variables in the paths of its ``_base_``
+    that are set, such as ``SCENES``; not what its name has already.
+    """
+    chosen = [cfg.get('recipe') or 'ours']
+    chosen += [os.environ[variable] for _, base in _bases(cfg.filename) for variable in _variables(base)]
+    stem = Path(cfg.filename).stem
+    return [value for value in dict.fromkeys(chosen) if value != 'ours' and value not in stem]
+
+
+def explain_missing_base(path: str) -> str | None:
+    """Which ``_base_`` of a config, or of its bases, is not there, and what may be in its place.
+
+    Returns:
+        str | None: None if all are there.
+    """
+    for config, base in _bases(path):
+        file = config.parent / _filled(base)
+        if file.is_file():
+            continue
+        said = [f'{os.path.normpath(config)}: its base {os.path.normpath(file)} is not there.']
+        for variable, default in _VARIABLE.findall(base):
+            place = os.path.join(config.parent, _filled(base, variable, '*'))
+            before, _, after = place.partition('*')
+            values = sorted(found[len(before) : -len(after)] for found in glob.glob(place))
+            said.append(
+                f'The environment variable {variable} is {os.environ.get(variable, default)!r}; it may be '
+                f'{", ".join(values) or "nothing that is there"}.'
+            )
+        return ' '.join(said)
+    return None
+
+
+def _bases(path: str | Path) -> Iterator[tuple[Path, str]]:
+    """Config and each of its ``_base_`` as it stands there, and of theirs; not those of other packages."""
+    path = Path(path)
+    if path.suffix != '.py':
+        return
+    for node in ast.parse(path.read_text(encoding='utf-8')).body:
+        if isinstance(node, ast.Assign) and any(getattr(t, 'id', None) == '_base_' for t in node.targets):
+            bases = ast.literal_eval(node.value)
+            for base in [bases] if isinstance(bases, str) else bases:
+                if '::' in base:
+                    continue
+                yield path, base
+                inner = path.parent / _filled(base)
+                if inner.is_file():
+                    yield from _bases(inner)
+
+
+def _variables(base: str) -> list[str]:
+    """The variables in the path of a base that are set."""
+    return [variable for variable, _ in _VARIABLE.findall(base) if variable in os.environ]
+
+
+def _filled(base: str, kept: str | None = None, mark: str = '') -> str:
+    """The path of a base with its variables put in, one of them as a mark."""
+    return _VARIABLE.sub(lambda m: mark if m[1] == kept else os.environ.get(m[1], m[2]), base)

@@ -1,0 +1,32 @@
+#!/usr/bin/env python3
+"""Predict an image, or all in a folder: ``python tools/image_demo.py IMAGE_OR_FOLDER CONFIG CHECKPOINT``.
+
+A classifier leaves ``pictures/`` with the highest scores and ``predictions.csv``; a segmenter ``pictures/``
+with the classes over the image, ``maps/`` in colours, ``labels/`` with a class in each pixel and
+``classes.csv``, which says what is what.
+"""
+
+import argparse
+
+from rsmamba_mm import compat
+
+compat.apply()
+
+from rsmamba_mm.apis import add_inference_arguments, predict_images  # noqa: E402
+from rsmamba_mm.errors import UserError  # noqa: E402
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__.partition('\n\n')[2], formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    add_inference_arguments(parser)
+    try:
+        for line in predict_images(parser.parse_args()):
+            print(line, flush=True)
+    except UserError as error:
+        parser.error(str(error))
+
+
+if __name__ == '__main__':
+    main()
