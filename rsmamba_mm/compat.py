@@ -395,14 +395,13 @@ def _trust_mmengine_checkpoints() -> None:
     if torch.__version__ < (2, 6):
         return
     array, scalar = np.zeros(1).__reduce__()[0], np.float64(0).__reduce__()[0]
-    numbers = '?bBhHiIlLqQefdg'
+    types = (HistoryBuffer, np.ndarray, np.dtype)
+    numbers = {type(np.dtype(number)) for number in '?bBhHiIlLqQefdg'}
+    # by name: the maintained fork lists the types themselves while it loads, and strikes them off after it
     torch.serialization.add_safe_globals(
         [
-            HistoryBuffer,
+            *((each, f'{each.__module__}.{each.__name__}') for each in (*types, *numbers)),
             (_history_buffer_method, 'builtins.getattr'),
-            np.ndarray,
-            np.dtype,
-            *{type(np.dtype(number)) for number in numbers},
             *((array, f'numpy.{core}.multiarray._reconstruct') for core in ('core', '_core')),
             *((scalar, f'numpy.{core}.multiarray.scalar') for core in ('core', '_core')),
         ]

@@ -271,6 +271,13 @@ class TestCheckpoints:
         )
         assert result.stdout.strip().endswith('0.375'), result.stderr
 
+    def test_still_read_after_mmengine_has_read_one(self, path):
+        from mmengine.runner.checkpoint import _load_checkpoint
+
+        compat.apply()
+        _load_checkpoint(str(path))
+        assert torch.load(path)['message_hub']['runtime_info']['best_score'] == 0.5
+
     @on_upstream
     def test_written_with_numpy_1(self, path, tmp_path):
         import zipfile

@@ -132,3 +132,12 @@ def test_half_precision_is_as_close_as_the_plain_formula(monkeypatch):
     monkeypatch.setattr(type(model.stage2[0].attn), '_normalised', plain)
     assert ours[0] < 0.02
     assert all(a < 1.5 * b + 0.01 for a, b in zip(ours, errors(), strict=True))
+
+
+def test_checkpoint_of_another_arch_is_refused():
+    """MMEngine's lenient loading would leave the blocks that are not in it at random."""
+    lite, small = ResT('lite'), ResT('small')
+    with pytest.raises(RuntimeError, match=r'not of this ResT: 0 shapes differ, \d+ keys are missing'):
+        small.load_state_dict(lite.state_dict(), strict=False)
+    with pytest.raises(RuntimeError, match=r'stage3\.2\.norm1\.weight: only in the checkpoint'):
+        lite.load_state_dict(small.state_dict(), strict=False)

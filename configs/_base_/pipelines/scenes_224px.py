@@ -1,5 +1,5 @@
-# as released: flips both ways, since nothing is up in a view from above, and AutoAugment, which the paper calls
-# photometric distortion
+# as released: flips both ways, since nothing is up in a view from above, and AutoAugment, which the paper
+# calls photometric distortion
 train_pipeline = [
     dict(type='LoadSceneImage'),
     dict(

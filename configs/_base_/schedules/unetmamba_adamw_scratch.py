@@ -1,5 +1,5 @@
-# Sixteen epochs from random weights on a small data set, the rate falling from step to step. One epoch of the
-# Vaihingen patches takes about a minute on two cores.
+# Sixteen epochs from random weights on a small data set, the rate falling from step to step. One epoch of
+# the Vaihingen patches takes about a minute on two cores.
 _base_ = './unetmamba_adamw_cosine.py'
 
 max_epochs = 16

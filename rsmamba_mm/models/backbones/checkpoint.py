@@ -27,11 +27,12 @@ def refuse_other_architecture(
         RuntimeError: If keys or shapes differ; the message lists them. A checkpoint that holds
             nothing under the prefix is left to the loader.
     """
-    own = {name: tensor.shape for name, tensor in module.state_dict().items()}
+    # old files have no counters, and nothing depends on them
+    own = {n: x.shape for n, x in module.state_dict().items() if not n.endswith('num_batches_tracked')}
     theirs = {
         name[len(prefix) :]: tensor.shape
         for name, tensor in state_dict.items()
-        if name.startswith(prefix) and hasattr(tensor, 'shape')
+        if name.startswith(prefix) and hasattr(tensor, 'shape') and not name.endswith('num_batches_tracked')
     }
     if not theirs:
         return

@@ -15,6 +15,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from torch.utils.checkpoint import checkpoint
 
 from ...layers import Mlp
+from .checkpoint import refuse_other_architecture
 
 STRIDES = (4, 8, 16, 32)
 
@@ -179,6 +180,7 @@ class ResT(BaseModule):
         # scripts that train classifiers keep the weights under 'model'
         for name, x in state_dict.pop(f'{prefix}model', {}).items():
             state_dict[f'{prefix}{name}'] = x
+        refuse_other_architecture(self, state_dict, prefix, ('stem.', 'stage', 'patch_embed_'))
         super()._load_from_state_dict(state_dict, prefix, *args)
 
     def train(self, mode: bool = True) -> ResT:
