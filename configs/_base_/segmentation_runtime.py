@@ -10,6 +10,4 @@ custom_hooks = [
     dict(type='CheckLearningRateHook'),
     dict(type='SegmentationReportHook'),
 ]
-visualizer = dict(
-    type='SegLocalVisualizer', vis_backends=[dict(type='LocalVisBackend')], name='visualizer'
-)
+visualizer = dict(type='SegLocalVisualizer', vis_backends=[dict(type='LocalVisBackend')], name='visualizer')

@@ -1,6 +1,6 @@
-# Our recipe. The rate is for the 16 images a step of one GPU. --auto-scale-lr scales it linearly up to 5e-4,
-# the highest that the authors trained with, and is refused beyond. No weight decay on the state matrix, the
-# skip, norms, biases and positions.
+# Our recipe. The rate is for the 16 images a step of one GPU. --auto-scale-lr scales it linearly up to
+# 5e-4, the highest that the authors trained with, and is refused beyond. No weight decay on the state
+# matrix, the skip, norms, biases and positions.
 optim_wrapper = dict(
     optimizer=dict(type='AdamW', lr=1e-4, weight_decay=0.05),
     paramwise_cfg=dict(

@@ -1,6 +1,6 @@
 # The released recipe on LoveDA, for a batch of 8. No bias decays, in any part. The encoder takes a tenth of
-# the rate, as the paper means it, where it starts from pretrained weights (model.backbone.init_cfg of the type
-# Pretrained); from random weights it needs the whole, and the log says so.
+# the rate, as the paper means it, where it starts from pretrained weights (model.backbone.init_cfg of the
+# type Pretrained); from random weights it needs the whole, and the log says so.
 optim_wrapper = dict(
     constructor='SegmentorOptimWrapperConstructor',
     optimizer=dict(type='LookaheadAdamW', lr=6e-4, weight_decay=2.5e-4, k=5, alpha=0.5),
