@@ -1,5 +1,6 @@
 """OpenMMLab's Python APIs on every config, as a stranger calls them."""
 
+from collections import OrderedDict
 from pathlib import Path
 
 import cv2
@@ -7,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 from mmengine.config import Config
+from mmengine.registry import DefaultScope
 
 from rsmamba_mm.datasets import AID, UCMerced, read_bands
 
@@ -25,6 +27,12 @@ FAST = ('rsmamba-t', 'resnet18_ucmerced')
 def small(path: Path):
     """A parameter: the models of 224 pixels are slow."""
     return pytest.param(path, marks=() if path.stem.startswith(FAST) else pytest.mark.slow)
+
+
+@pytest.fixture(autouse=True)
+def fresh_scope(monkeypatch):
+    """As in a new process: mmpretrain's inferencer builds its pipeline in whatever scope is there."""
+    monkeypatch.setattr(DefaultScope, '_instance_dict', OrderedDict())
 
 
 @pytest.fixture(scope='module')
