@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from functools import lru_cache
 
 import torch
 from mmcv.cnn import build_norm_layer
@@ -17,10 +16,12 @@ from torch.utils.checkpoint import checkpoint
 
 from ...layers import (
     MultiPathMamba,
+    any_random,
+    block_orders,
+    known_orders,
     resize_position_embedding,
     sincos_position_embedding,
 )
-from ...ops import get_order, make_orders
 from .checkpoint import refuse_other_architecture
 from .mamba_config import mixer_options
 
@@ -228,7 +229,7 @@ class RSMamba(BaseModule):
         """
         x, grid = self.patch_embed(x)
         x = self.drop_after_pos(self._embed(x, grid))
-        if self.training or self.eval_shuffles == 1 or not self._random:
+        if self.training or self.eval_shuffles == 1 or not any_random(self.orders):
             return self._run_blocks(x, grid, self._block_orders(grid, x.device))
         runs = [
             self._run_blocks(x, grid, self._block_orders(grid, x.device, draw))
@@ -312,18 +313,11 @@ class RSMamba(BaseModule):
 
     # blocks ------------------------------------------------------------------------------------
 
-    @property
-    def _random(self) -> bool:
-        return any(get_order(name).random for name in self.orders)
-
     def _block_orders(self, grid: tuple[int, int], device: torch.device, draw: int = 0) -> Tensor:
-        """The scan orders of each block, ``(num_layers, K, L)``: random ones anew in training, fixed
-        in evaluation."""
-        slots = tuple(self._cls_slots(grid[0] * grid[1]))
-        if self.training and self._random:
-            return torch.stack([make_orders(self.orders, *grid, slots) for _ in self.layers]).to(device)
+        """The scan orders of each block, ``(num_layers, K, L)``."""
+        slots = self._cls_slots(grid[0] * grid[1])
         seed = self.shuffle_seed + draw
-        return _repeatable_orders(self.orders, *grid, slots, self.num_layers, seed, device)
+        return block_orders(self.orders, grid, device, self.training, self.num_layers, seed, slots)
 
     def _run_blocks(self, x: Tensor, grid: tuple[int, int], block_orders: Tensor) -> tuple[Tensor, ...]:
         outs = []
@@ -467,21 +461,4 @@ def _paths(path_type: str | Sequence[str] | dict) -> tuple[tuple[str, ...], str]
             )
         merge = _choice('merge in path_type', path_type.get('merge', merge), MERGES)
         path_type = path_type['orders']
-    if isinstance(path_type, str) or not path_type:
-        raise ValueError(f'RSMamba: path_type needs a list of scan orders, got {path_type!r}')
-    return tuple(get_order(name).name for name in path_type), merge
-
-
-@torch.compiler.assume_constant_result
-def _repeatable_orders(*arguments) -> Tensor:
-    return _cached_orders(*arguments)
-
-
-@lru_cache(maxsize=8)
-def _cached_orders(names, height, width, slots, num_layers, seed, device) -> Tensor:
-    """The orders of all blocks for evaluation, from a CPU generator: the same everywhere."""
-    generator = torch.Generator().manual_seed(seed)
-    # a tensor made in inference mode could not be saved for a later backward
-    with torch.inference_mode(False):
-        orders = [make_orders(names, height, width, slots, generator) for _ in range(num_layers)]
-        return torch.stack(orders).to(device)
+    return known_orders('RSMamba: path_type', path_type), merge
