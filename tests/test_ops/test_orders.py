@@ -201,6 +201,7 @@ def test_what_is_no_order_is_refused_when_it_is_registered(name, function, optio
 
 
 def test_models_refuse_an_order_that_is_none(register):
+    from rsmamba_mm.layers import SS2D
     from rsmamba_mm.models import RSMamba
 
     register('twice', lambda h, w: torch.arange(h * w) // 2 * 2, grid=True)
@@ -209,6 +210,8 @@ def test_models_refuse_an_order_that_is_none(register):
     for training in (True, False):
         with pytest.raises(ValueError, match=r"'twice' on a grid of \(4, 4\): step 1 reads token 0,"):
             model.train(training)(torch.rand(1, 3, 32, 32))
+        with pytest.raises(ValueError, match=r"'twice' on a grid of \(2, 3\): step 1 reads token 0,"):
+            SS2D(8, orders=['twice']).train(training)(torch.rand(1, 2, 3, 8))
 
 
 @pytest.mark.slow
