@@ -1,8 +1,8 @@
 """Building blocks on :mod:`rsmamba_mm.ops`."""
 
-from .block_orders import any_random, block_orders, known_orders
 from .embed import TokenPositions, resize_position_embedding, sincos_position_embedding
 from .mamba import MultiPathMamba
+from .scan_orders import any_random, block_orders, known_orders
 from .ss2d import DIRECTIONS, SS2D, Mlp, VSSBlock
 from .tokens import ClassSlots
 

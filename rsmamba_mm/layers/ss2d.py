@@ -12,8 +12,8 @@ from mmengine.model import BaseModule
 from torch import Tensor, nn
 
 from ..ops import compute_dtype, multi_order_scan
-from .block_orders import block_orders, known_orders
 from .mamba import initial_step_bias
+from .scan_orders import block_orders, known_orders
 
 DIRECTIONS = ('forward', 'column', 'reverse', 'column_reverse')
 

@@ -24,7 +24,7 @@ from torch import Tensor
 OrderFunction = Callable[..., Tensor]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)  # by identity: a callable object may have no hash
 class ScanOrder:
     """A named order.
 
@@ -234,7 +234,7 @@ def fixed_orders(
     The last 64 are kept; a captured CUDA graph needs its own to be among them.
 
     Raises:
-        ValueError: If one of the orders is random.
+        ValueError: If one of the orders is random, unknown, or no permutation.
     """
     random = [name for name in names if get_order(name).random]
     if random:

@@ -1,3 +1,5 @@
+from dataclasses import dataclass
+
 import pytest
 import torch
 
@@ -159,6 +161,18 @@ def test_an_order_that_stands_still_is_asked_and_checked_once_for_a_grid(registe
     assert torch.equal(orders[1], orders[2]) and orders[2].any()
     assert make_orders(['columns', 'column'], 2, 3).unique(dim=0).shape == (1, 6)
     assert calls == [(3, 5), (2, 3)]
+
+
+def test_an_order_may_be_an_object_without_a_hash(register):
+    @dataclass
+    class Turned:
+        by: int
+
+        def __call__(self, height, width):
+            return torch.arange(height * width).roll(self.by)
+
+    register('turned', Turned(1))
+    assert make_orders(['turned', 'turned'], 1, 4).tolist() == [[3, 0, 1, 2]] * 2
 
 
 def test_a_random_order_is_checked_at_each_draw(register):
