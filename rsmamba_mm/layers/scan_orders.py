@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import lru_cache
 
 import torch
 from torch import Tensor
 
 from ..ops import fixed_orders, get_order, make_orders
+from ..ops.orders import kept
 
 
 def known_orders(option: str, names: Sequence[str]) -> tuple[str, ...]:
@@ -74,10 +74,8 @@ def _repeatable_orders(*arguments) -> Tensor:
     return _kept_draws(*arguments)
 
 
-@lru_cache(maxsize=64)
+@kept
 def _kept_draws(names, height, width, slots, num_blocks, seed, device) -> Tensor:
     generator = torch.Generator().manual_seed(seed)
-    # a tensor made in inference mode could not be saved for a later backward
-    with torch.inference_mode(False):
-        orders = [make_orders(names, height, width, slots, generator) for _ in range(num_blocks)]
-        return torch.stack(orders).to(device)
+    orders = [make_orders(names, height, width, slots, generator) for _ in range(num_blocks)]
+    return torch.stack(orders).to(device)

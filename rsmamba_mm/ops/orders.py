@@ -16,10 +16,11 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, wraps
 
 import torch
 from torch import Tensor
+from torch.utils._python_dispatch import _disable_current_modes
 
 OrderFunction = Callable[..., Tensor]
 
@@ -156,6 +157,20 @@ def make_orders(
     return indices
 
 
+def kept(make: Callable[..., Tensor]) -> Callable[..., Tensor]:
+    """Keep what a function makes of its last 64 arguments (decorator)."""
+
+    @lru_cache(maxsize=64)
+    @wraps(make)
+    def make_real(*arguments) -> Tensor:
+        # a tensor made in inference mode could not be saved for a later backward, and one made while a
+        # graph is traced (torch.export) holds no data
+        with torch.inference_mode(False), _disable_current_modes():
+            return make(*arguments)
+
+    return make_real
+
+
 def _order_index(order: ScanOrder, height: int, width: int, generator: torch.Generator | None) -> Tensor:
     """The index of one order, checked."""
     if order.random:
@@ -167,7 +182,7 @@ def _order_index(order: ScanOrder, height: int, width: int, generator: torch.Gen
     return _checked(index, order.name, height, width) if order.checked else index
 
 
-@lru_cache(maxsize=64)
+@kept
 def _checked_once(order: ScanOrder, height: int, width: int) -> Tensor:
     # a copy: the function may hand out a buffer that it writes to again
     return _checked(order.function(height, width), order.name, height, width).to('cpu', copy=True)
@@ -247,11 +262,9 @@ def _constant_orders(*arguments) -> Tensor:
     return _kept_orders(*arguments)
 
 
-@lru_cache(maxsize=64)
+@kept
 def _kept_orders(names, height, width, device, cls_slots) -> Tensor:
-    # a tensor made in inference mode could not be saved for a later backward
-    with torch.inference_mode(False):
-        return make_orders(names, height, width, cls_slots).to(device)
+    return make_orders(names, height, width, cls_slots).to(device)
 
 
 def invert_orders(orders: Tensor) -> Tensor:

@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from rsmamba_mm.layers import any_random, block_orders, known_orders
+from rsmamba_mm.layers import SS2D, any_random, block_orders, known_orders
 from rsmamba_mm.ops import make_orders
 
 CPU = torch.device('cpu')
@@ -35,6 +35,19 @@ def test_orders_that_stand_still_are_made_once(training):
     assert torch.equal(orders, make_orders(['reverse', 'column'], 3, 4).expand(2, -1, -1))
     again = block_orders(['reverse', 'column'], (3, 4), CPU, training, num_blocks=4)
     assert again.data_ptr() == orders.data_ptr() and orders[1].is_contiguous()
+
+
+@pytest.mark.parametrize('names', [['column', 'snake'], ['forward', 'shuffle']], ids='-'.join)
+def test_export_holds_the_orders_as_constants_and_leaves_no_trace(names):
+    module, x = SS2D(8, d_state=4, orders=names).eval(), torch.randn(1, 3, 7, 8)
+    with torch.no_grad():
+        program = torch.export.export(module, (x,), strict=False)
+    assert not [node for node in program.graph.nodes if 'rand' in str(node.target)]
+    orders = block_orders(names, (3, 7), CPU, training=False)
+    assert type(orders) is torch.Tensor and sorted(orders[0, 1].tolist()) == [*range(21)]
+    exported = program.module()
+    for _ in range(2):
+        torch.testing.assert_close(exported(x), module(x))
 
 
 def test_names():
