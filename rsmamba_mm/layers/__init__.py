@@ -1,14 +1,22 @@
 """Building blocks on :mod:`rsmamba_mm.ops`."""
 
-from .embed import resize_position_embedding, sincos_position_embedding
+from .embed import TokenPositions, resize_position_embedding, sincos_position_embedding
 from .mamba import MultiPathMamba
-from .ss2d import SS2D, Mlp, VSSBlock
+from .scan_orders import any_random, block_orders, known_orders
+from .ss2d import DIRECTIONS, SS2D, Mlp, VSSBlock
+from .tokens import ClassSlots
 
 __all__ = [
+    'DIRECTIONS',
     'SS2D',
+    'ClassSlots',
     'Mlp',
     'MultiPathMamba',
+    'TokenPositions',
     'VSSBlock',
+    'any_random',
+    'block_orders',
+    'known_orders',
     'resize_position_embedding',
     'sincos_position_embedding',
 ]

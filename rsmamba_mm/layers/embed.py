@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import torch
 import torch.nn.functional as F
 from einops import rearrange
-from torch import Tensor
+from torch import Tensor, nn
+
+from .tokens import NO_CLASS_TOKENS, ClassSlots
+
+PE_TYPES = ('learnable', 'sine', 'none')
 
 
 def sincos_position_embedding(
@@ -60,3 +66,84 @@ def resize_position_embedding(
     # interpolation on CPU knows no half precision
     resized = F.interpolate(grid.float(), size=tuple(target), mode=mode, align_corners=align)
     return rearrange(resized, 'b c h w -> b (h w) c').to(embedding.dtype)
+
+
+@dataclass(frozen=True)
+class TokenPositions:
+    """Position encoding of a sequence of patch tokens and class tokens, on grids of any size.
+
+    Holds no parameter: a model keeps the learned encoding under the name that its checkpoints give it.
+
+    Args:
+        kind (str): ``'learnable'``, ``'sine'`` (zero for class tokens) or ``'none'``.
+        grid (tuple[int, int]): Height and width of the token grid of a learned encoding; on others it is
+            resized.
+        channels (int): Channels C.
+        slots (ClassSlots): Where class tokens stand. Defaults to none.
+        mode (str): How a learned encoding is resized. Defaults to ``'bicubic'``.
+
+    Raises:
+        ValueError: If the kind is not one of those, or the channels do not fit it.
+    """
+
+    kind: str
+    grid: tuple[int, int]
+    channels: int
+    slots: ClassSlots = NO_CLASS_TOKENS
+    mode: str = 'bicubic'
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.kind, str) or self.kind not in PE_TYPES:
+            raise ValueError(f'unknown pe_type {self.kind!r}. Choose from: {", ".join(PE_TYPES)}.')
+        if self.kind == 'sine':
+            sincos_position_embedding(1, 1, self.channels)  # refuses unfit channels now
+
+    @property
+    def length(self) -> int:
+        """Tokens of a sequence on the learned encoding's grid."""
+        return self.grid[0] * self.grid[1] + self.slots.count
+
+    def new_parameter(self) -> nn.Parameter | None:
+        """A learned encoding ``(1, length, C)``, initialised; None of another kind."""
+        if self.kind != 'learnable':
+            return None
+        parameter = nn.Parameter(torch.empty(1, self.length, self.channels))
+        self.init(parameter)
+        return parameter
+
+    def init(self, learned: Tensor | None) -> None:
+        """Initialise a learned encoding by a normal truncated at std 0.02."""
+        if learned is not None:
+            nn.init.trunc_normal_(learned, std=0.02)
+
+    def add(self, x: Tensor, grid: tuple[int, int], learned: Tensor | None) -> Tensor:
+        """Add the encoding to a sequence.
+
+        Args:
+            x (Tensor): ``(B, L, C)``, class tokens included.
+            grid (tuple[int, int]): Height and width of its token grid.
+            learned (Tensor, optional): The learned encoding, ``(1, length, C)``.
+
+        Returns:
+            Tensor: ``(B, L, C)``.
+        """
+        return x if self.kind == 'none' else x + self._on_grid(tuple(grid), learned).to(x)
+
+    def _on_grid(self, grid: tuple[int, int], learned: Tensor | None) -> Tensor:
+        if self.kind == 'sine':
+            patches = sincos_position_embedding(*grid, self.channels)
+            return self.slots.insert(patches, patches.new_zeros(1, self.slots.count, self.channels))
+        return learned if grid == tuple(self.grid) else self._resized(learned, self.grid, grid)
+
+    def fit(self, learned: Tensor) -> Tensor:
+        """A checkpoint's learned encoding ``(1, L, C)`` on this grid, where it is of another, square one;
+        else as it is."""
+        num_patches = learned.shape[1] - self.slots.count
+        side = round(max(num_patches, 0) ** 0.5)
+        if learned.shape[1] == self.length or side * side != num_patches:
+            return learned
+        return self._resized(learned, (side, side), self.grid)
+
+    def _resized(self, learned: Tensor, source: tuple[int, int], target: tuple[int, int]) -> Tensor:
+        patches, cls = self.slots.split(learned)
+        return self.slots.insert(resize_position_embedding(patches, source, target, self.mode), cls)

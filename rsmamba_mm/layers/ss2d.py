@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import torch
 import torch.nn.functional as F
@@ -10,8 +11,9 @@ from mmcv.cnn.bricks import DropPath
 from mmengine.model import BaseModule
 from torch import Tensor, nn
 
-from ..ops import compute_dtype, fixed_orders, multi_order_scan
+from ..ops import compute_dtype, multi_order_scan
 from .mamba import initial_step_bias
+from .scan_orders import block_orders, known_orders
 
 DIRECTIONS = ('forward', 'column', 'reverse', 'column_reverse')
 
@@ -21,7 +23,7 @@ class SS2D(BaseModule):
 
     Each direction has its own step, B, C, A and D. They depend on the single token, so all are computed at
     once on the tokens as they lie; the scan reads through its orders, and no copy of the input is made for
-    a direction.
+    a direction. The directions may be any scan orders.
 
     Args:
         dim (int): Channels C.
@@ -32,10 +34,13 @@ class SS2D(BaseModule):
         dt_min (float): Smallest initial step. Defaults to 1e-3.
         dt_max (float): Largest initial step. Defaults to 1e-1.
         dt_init_floor (float): Lower bound of the initial step. Defaults to 1e-4.
+        orders (Sequence[str]): Names of the K scan orders. Random ones are drawn anew at each call in
+            training, and fixed in evaluation. Defaults to rows, columns and both backwards.
+        shuffle_seed (int): Seed of random orders in evaluation. Defaults to 0.
         init_cfg (dict, optional): Initialisation of linear layers and convolution. Defaults to None.
 
     Raises:
-        ValueError: If a size is not positive, or the kernel is even.
+        ValueError: If a size is not positive, the kernel is even, or an order is unknown.
     """
 
     def __init__(
@@ -48,6 +53,8 @@ class SS2D(BaseModule):
         dt_min: float = 1e-3,
         dt_max: float = 1e-1,
         dt_init_floor: float = 1e-4,
+        orders: Sequence[str] = DIRECTIONS,
+        shuffle_seed: int = 0,
         init_cfg: dict | list[dict] | None = None,
     ) -> None:
         super().__init__(init_cfg)
@@ -61,7 +68,8 @@ class SS2D(BaseModule):
             raise ValueError(f'SS2D: d_conv must be odd, got {d_conv}')
         self.d_state, self.dt_rank = d_state, dt_rank
         self.dt_range = (dt_min, dt_max, dt_init_floor)
-        paths = len(DIRECTIONS)
+        self.orders, self.shuffle_seed = known_orders('SS2D: orders', orders), shuffle_seed
+        paths = len(self.orders)
         self.in_proj = nn.Linear(dim, 2 * inner, bias=False)
         self.conv2d = nn.Conv2d(inner, inner, d_conv, padding=d_conv // 2, groups=inner)
         self.x_proj_weight = nn.Parameter(torch.empty(paths, dt_rank + 2 * d_state, inner))
@@ -102,7 +110,8 @@ class SS2D(BaseModule):
         u, z = self.in_proj(x).chunk(2, dim=-1)
         # a permuted view is a channels-last image: neither it nor its result is copied
         u = F.silu(self.conv2d(u.permute(0, 3, 1, 2))).permute(0, 2, 3, 1).flatten(1, 2)
-        y = self.scan(u, fixed_orders(DIRECTIONS, height, width, x.device))
+        orders = block_orders(self.orders, (height, width), x.device, self.training, seed=self.shuffle_seed)
+        y = self.scan(u, orders[0])
         y = self.out_norm(y.sum(1).to(x.dtype)).view(batch, height, width, -1)
         return self.out_proj(y * F.silu(z))
 
@@ -111,10 +120,10 @@ class SS2D(BaseModule):
 
         Args:
             u (Tensor): ``(B, L, E)``.
-            orders (Tensor): ``(4, L)`` int64.
+            orders (Tensor): ``(K, L)`` int64.
 
         Returns:
-            Tensor: ``(B, 4, L, E)``, in token order.
+            Tensor: ``(B, K, L, E)``, in token order.
         """
         paths, inner = self.dt_projs_bias.shape
         parts = [self.dt_rank, self.d_state, self.d_state]
@@ -166,6 +175,8 @@ class VSSBlock(BaseModule):
         d_state (int): States per inner channel. Defaults to 16.
         ssm_ratio (float): Inner channels of SS2D over ``dim``. Defaults to 2.
         mlp_ratio (float): Hidden channels of the MLP over ``dim``; 0 for none. Defaults to 4.
+        orders (Sequence[str]): Scan orders of SS2D. Defaults to rows, columns and both backwards.
+        shuffle_seed (int): Seed of random orders in evaluation. Defaults to 0.
         init_cfg (dict, optional): Initialisation. Defaults to None.
     """
 
@@ -176,11 +187,13 @@ class VSSBlock(BaseModule):
         d_state: int = 16,
         ssm_ratio: float = 2.0,
         mlp_ratio: float = 4.0,
+        orders: Sequence[str] = DIRECTIONS,
+        shuffle_seed: int = 0,
         init_cfg: dict | list[dict] | None = None,
     ) -> None:
         super().__init__(init_cfg)
         self.norm = nn.LayerNorm(dim)
-        self.op = SS2D(dim, d_state, ssm_ratio)
+        self.op = SS2D(dim, d_state, ssm_ratio, orders=orders, shuffle_seed=shuffle_seed)
         self.drop_path = DropPath(drop_path)
         if mlp_ratio > 0:
             self.norm2 = nn.LayerNorm(dim)

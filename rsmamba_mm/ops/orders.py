@@ -7,21 +7,25 @@ both reversed. A new order is one function of the grid's height and width::
     @register_order('column', grid=True)
     def column(height, width):
         return torch.arange(height * width).view(height, width).t().flatten()
+
+What such a function returns is checked before it is used: a backend reads and writes through it.
 """
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, wraps
 
 import torch
 from torch import Tensor
+from torch.utils._python_dispatch import _disable_current_modes
 
 OrderFunction = Callable[..., Tensor]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)  # by identity: a callable object may have no hash
 class ScanOrder:
     """A named order.
 
@@ -33,12 +37,15 @@ class ScanOrder:
             that does not is applied to the whole sequence, class tokens included; a grid order
             leaves class tokens in their slots.
         random (bool): Whether each call draws a new permutation.
+        checked (bool): Whether what the function returns is checked; not so for this module's own
+            orders, which the tests hold.
     """
 
     name: str
     function: OrderFunction
     grid: bool = False
     random: bool = False
+    checked: bool = True
 
 
 SCAN_ORDERS: dict[str, ScanOrder] = {}
@@ -49,6 +56,9 @@ def register_order(
 ) -> Callable[[OrderFunction], OrderFunction]:
     """Register a function as a named scan order (decorator).
 
+    The function is not tried here: it may lean on what its module defines further down, or exist for
+    some grids only and raise an error of its own for the others.
+
     Args:
         name (str): The name by which options and :func:`make_orders` know it.
         grid (bool): Whether it needs the tokens' height and width. Defaults to False.
@@ -56,16 +66,38 @@ def register_order(
             ``torch.Generator`` that it is given as third argument. Defaults to False.
 
     Raises:
-        ValueError: If the name is taken.
+        ValueError: If the name is taken or empty.
+        TypeError: If the name is no string, or the function cannot be called as an order is.
     """
+    if not isinstance(name, str):
+        raise TypeError(f"a scan order is registered by @register_order('name'), got the name {name!r}")
+    if not name:
+        raise ValueError('the name of a scan order must not be empty')
 
     def add(function: OrderFunction) -> OrderFunction:
         if name in SCAN_ORDERS:
             raise ValueError(f"scan order '{name}' is registered already: choose another name")
-        SCAN_ORDERS[name] = ScanOrder(name, function, grid, random)
+        _refuse_other_callables(name, function, random)
+        own = getattr(function, '__module__', None) == __name__
+        SCAN_ORDERS[name] = ScanOrder(name, function, grid, random, checked=not own)
         return function
 
     return add
+
+
+def _refuse_other_callables(name: str, function: OrderFunction, random: bool) -> None:
+    arguments = ('height', 'width', 'generator') if random else ('height', 'width')
+    wanted = f'scan order {name!r} must be a function of ({", ".join(arguments)})'
+    if not callable(function):
+        raise TypeError(f'{wanted}, got {function!r}')
+    try:
+        signature = inspect.signature(function)
+    except ValueError:  # some of those written in C have none
+        return
+    try:
+        signature.bind(*arguments)
+    except TypeError as error:
+        raise TypeError(f'{wanted}, got one of {signature}: {error}') from None
 
 
 def get_order(name: str) -> ScanOrder:
@@ -104,13 +136,16 @@ def make_orders(
     Returns:
         Tensor: ``(K, L)`` int64 on CPU, with ``L = height * width + len(cls_slots)``; row k is a
         permutation of ``0 … L-1``.
+
+    Raises:
+        ValueError: If a name is unknown, or a registered function returns no permutation.
     """
     length = height * width + len(cls_slots)
     indices = torch.empty(len(names), length, dtype=torch.long)
     for row, name in zip(indices, names, strict=True):
         order = get_order(name)
         size = (height, width) if order.grid else (1, length)
-        index = order.function(*size, generator) if order.random else order.function(*size)
+        index = _order_index(order, *size, generator)
         if order.grid and cls_slots:
             is_patch = torch.ones(length, dtype=torch.bool)
             is_patch[list(cls_slots)] = False
@@ -122,6 +157,90 @@ def make_orders(
     return indices
 
 
+def kept(make: Callable[..., Tensor]) -> Callable[..., Tensor]:
+    """Keep what a function makes of its last 64 arguments (decorator)."""
+
+    @lru_cache(maxsize=64)
+    @wraps(make)
+    def make_real(*arguments) -> Tensor:
+        # a tensor made in inference mode could not be saved for a later backward, and one made while a
+        # graph is traced (torch.export) holds no data
+        with torch.inference_mode(False), _disable_current_modes():
+            return make(*arguments)
+
+    return make_real
+
+
+def _order_index(order: ScanOrder, height: int, width: int, generator: torch.Generator | None) -> Tensor:
+    """The index of one order, checked."""
+    if order.random:
+        index = order.function(height, width, generator)
+    elif order.checked and not torch.compiler.is_compiling():
+        return _checked_once(order, height, width)
+    else:
+        index = order.function(height, width)
+    return _checked(index, order.name, height, width) if order.checked else index
+
+
+@kept
+def _checked_once(order: ScanOrder, height: int, width: int) -> Tensor:
+    # a copy: the function may hand out a buffer that it writes to again
+    return _checked(order.function(height, width), order.name, height, width).to('cpu', copy=True)
+
+
+def _checked(index: Tensor, name: str, height: int, width: int) -> Tensor:
+    if not isinstance(index, Tensor):
+        raise ValueError(
+            f'scan order {name!r} on a grid of ({height}, {width}) returned {type(index).__name__}, '
+            'not a tensor'
+        )
+    return torch.ops.rsmamba_mm.checked_order(index, name, height, width)
+
+
+# an operator, so that a compiled graph checks as well what it draws
+@torch.library.custom_op('rsmamba_mm::checked_order', mutates_args=())
+def _checked_order(index: Tensor, name: str, height: int, width: int) -> Tensor:
+    length = height * width
+    if index.dtype == torch.long and index.shape == (length,) and _reads_all(index):
+        return index.clone()
+    raise ValueError(f'scan order {name!r} on a grid of ({height}, {width}): {_first_fault(index, length)}')
+
+
+@_checked_order.register_fake
+def _(index, name, height, width):
+    return index.new_empty(height * width, dtype=torch.long)
+
+
+def _reads_all(index: Tensor) -> bool:
+    """Whether each of as many tokens as there are steps is read."""
+    if len(index) == 0:
+        return True
+    first, last = index.aminmax()
+    if first < 0 or last >= len(index):
+        return False
+    return bool(torch.zeros_like(index, dtype=torch.bool).index_fill_(0, index, True).all())
+
+
+def _first_fault(index: Tensor, length: int) -> str:
+    """What is wrong with an index that is no permutation, at its first wrong step."""
+    if index.dim() != 1:
+        return f'its shape is {tuple(index.shape)}, but must be ({length},)'
+    entries = index.tolist()
+    if index.dtype != torch.long:
+        first = f': step 0 reads {entries[0]}' if entries else ''
+        return f'its entries must be int64, but are {str(index.dtype).removeprefix("torch.")}{first}'
+    step_of = {}
+    for step, token in enumerate(entries):
+        if step >= length:
+            return f'step {step} reads token {token}, but there are only {length} steps'
+        if not 0 <= token < length:
+            return f'step {step} reads token {token}, but the tokens are 0 … {length - 1}'
+        if token in step_of:
+            return f'step {step} reads token {token}, which step {step_of[token]} has read'
+        step_of[token] = step
+    return f'step {len(entries)} reads nothing, but there are {length} steps'
+
+
 def fixed_orders(
     names: Sequence[str], height: int, width: int, device: torch.device, cls_slots: Sequence[int] = ()
 ) -> Tensor:
@@ -130,7 +249,7 @@ def fixed_orders(
     The last 64 are kept; a captured CUDA graph needs its own to be among them.
 
     Raises:
-        ValueError: If one of the orders is random.
+        ValueError: If one of the orders is random, unknown, or no permutation.
     """
     random = [name for name in names if get_order(name).random]
     if random:
@@ -143,11 +262,9 @@ def _constant_orders(*arguments) -> Tensor:
     return _kept_orders(*arguments)
 
 
-@lru_cache(maxsize=64)
+@kept
 def _kept_orders(names, height, width, device, cls_slots) -> Tensor:
-    # a tensor made in inference mode could not be saved for a later backward
-    with torch.inference_mode(False):
-        return make_orders(names, height, width, cls_slots).to(device)
+    return make_orders(names, height, width, cls_slots).to(device)
 
 
 def invert_orders(orders: Tensor) -> Tensor:

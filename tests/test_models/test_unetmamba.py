@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
-from mmengine.config import ConfigDict
+from mmengine.config import Config, ConfigDict
+from mmengine.optim import OptimWrapper
 from mmengine.registry import MODELS, init_default_scope
 
 from rsmamba_mm.models import MambaSegDecoder, SoftCrossEntropyLoss, SoftDiceLoss
@@ -198,6 +199,7 @@ class TestLosses:
             SoftDiceLoss(-1)
 
 
+HEADS = dict(decode_head=dict(in_channels=8, channels=8), auxiliary_head=dict(in_channels=(32, 16, 8)))
 TINY = dict(embed_dims=(8, 16, 32, 64), num_heads=(1, 2, 4, 8), depths=(1, 1, 1, 1), sr_ratios=(8, 4, 2, 1))
 BACKBONES = {
     'ResT': (dict(type='ResT', arch=TINY), dict(in_channels=(8, 16, 32, 64))),
@@ -246,6 +248,34 @@ def test_behind_any_backbone(name):
     assert {'decode.loss_ce', 'decode.loss_dice', 'aux.loss_ce'} <= set(losses)
 
 
+@pytest.mark.parametrize(
+    'orders', [['snake', 'snake_reverse'], ['forward'], ['forward', 'shuffle']], ids='-'.join
+)
+def test_a_config_may_scan_along_any_orders(root, orders):
+    init_default_scope('mmseg')
+    torch.manual_seed(0)
+    config = Config.fromfile(root / 'configs/unetmamba/unetmamba_rest-lite_synthetic-128x128.py')
+    backbone, neck = BACKBONES['ResT']
+    config.model.backbone = backbone
+    config.merge_from_dict(dict(model=dict(neck=dict(neck, drop_path_rate=0, orders=orders), **HEADS)))
+    model = MODELS.build(config.model).train()
+    model.init_weights()
+    for block in (block for stage in model.neck.stages for block in stage.blocks):
+        assert block.op.orders == tuple(orders) and len(block.op.x_proj_weight) == len(orders)
+    assert [block.op.shuffle_seed for stage in model.neck.stages for block in stage.blocks] == [*range(6)]
+    optimizer = torch.optim.AdamW(model.parameters(), 1e-3)
+    before = {name: p.detach().clone() for name, p in model.neck.named_parameters()}
+    images = torch.randint(0, 256, (2, 3, 64, 64), dtype=torch.uint8)
+    data = dict(inputs=list(images), data_samples=samples(2, (64, 64), 8))
+    log = model.train_step(data, OptimWrapper(optimizer))
+    assert log['loss'].isfinite()
+    assert not [name for name, p in model.neck.named_parameters() if torch.equal(p, before[name])]
+    model.eval()
+    with torch.no_grad():
+        predictions = [model.predict(images[:1] / 255.0, samples(1, (64, 64), 8))[0] for _ in 'ab']
+    assert torch.equal(*(p.seg_logits.data for p in predictions))
+
+
 @pytest.mark.parametrize('size', [(64, 64), (72, 40), (33, 50)])
 def test_inference_at_any_size_is_the_same_without_lsm(size):
     torch.manual_seed(0)
@@ -272,6 +302,8 @@ def test_refusals():
         MambaSegDecoder(depths=(2, 2))
     with pytest.raises(ValueError, match='the maps have equal channels'):
         MambaSegDecoder(pyramid=(4, 2, 1, 0.5))
+    with pytest.raises(ValueError, match=r"unknown scan order 'spiral'\. Known orders: "):
+        MODELS.build(dict(type='MambaSegDecoder', orders=['spiral']))
     with pytest.raises(ValueError, match=r"4 maps are expected, .* got 1: set the backbone's out_indices"):
         MambaSegDecoder((8, 16, 32, 64))([torch.randn(1, 8, 4, 4)])
     with pytest.raises(TypeError, match='unexpected keyword'):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from functools import lru_cache
 
 import torch
 from mmcv.cnn import build_norm_layer
@@ -15,12 +14,9 @@ from mmengine.utils import to_2tuple
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
-from ...layers import (
-    MultiPathMamba,
-    resize_position_embedding,
-    sincos_position_embedding,
-)
-from ...ops import get_order, make_orders
+from ...layers import ClassSlots, MultiPathMamba, TokenPositions, any_random, block_orders, known_orders
+from ...layers.embed import PE_TYPES  # noqa: F401 - stood here before
+from ...layers.tokens import CLS_POSITIONS  # noqa: F401 - stood here before
 from .checkpoint import refuse_other_architecture
 from .mamba_config import mixer_options
 
@@ -32,15 +28,6 @@ PATH_TYPES = {
     'forward_reverse_shuffle_mean': (('forward', 'reverse', 'shuffle'), 'mean'),
     'forward_reverse_shuffle_gate': (('forward', 'reverse', 'shuffle'), 'gate'),
 }
-# number of class tokens before, in the middle of and after the L patch tokens
-CLS_POSITIONS = {
-    'none': (0, 0, 0),
-    'head': (1, 0, 0),
-    'middle': (0, 1, 0),
-    'tail': (0, 0, 1),
-    'head_tail': (1, 0, 1),
-}
-PE_TYPES = ('learnable', 'sine', 'none')
 OUT_TYPES = ('avg_featmap', 'cls_token', 'featmap', 'raw')
 MERGES = ('gate', 'mean')
 
@@ -142,8 +129,8 @@ class RSMamba(BaseModule):
         super().__init__(init_cfg)
         arch = self._arch_settings(arch)
         self.embed_dims, self.num_layers = arch['embed_dims'], arch['num_layers']
-        self.pe_type = _choice('pe_type', pe_type, PE_TYPES)
-        self.cls_position = _choice('cls_position', cls_position, CLS_POSITIONS)
+        self.pe_type, self.cls_position = pe_type, cls_position
+        self.slots = ClassSlots(cls_position)
         self.out_type = _choice('out_type', out_type, OUT_TYPES)
         if out_type == 'cls_token' and cls_position == 'none':
             raise ValueError(
@@ -175,16 +162,13 @@ class RSMamba(BaseModule):
         )
         self.patch_resolution = self.patch_embed.init_out_size
 
-        num_cls = sum(CLS_POSITIONS[cls_position])
+        num_cls = self.slots.count
         self.num_extra_tokens = num_cls  # asked for by mmpretrain's vis_cam
         self.cls_token = nn.Parameter(torch.zeros(1, num_cls, self.embed_dims)) if num_cls else None
-        self.pos_embed = None
-        if pe_type == 'learnable':
-            length = self.patch_resolution[0] * self.patch_resolution[1] + num_cls
-            self.pos_embed = nn.Parameter(torch.empty(1, length, self.embed_dims))
-            self._init_positions()
-        elif pe_type == 'sine':
-            sincos_position_embedding(1, 1, self.embed_dims)  # refuses unfit embed_dims now
+        self.positions = TokenPositions(
+            pe_type, self.patch_resolution, self.embed_dims, self.slots, interpolate_mode
+        )
+        self.pos_embed = self.positions.new_parameter()
         self.drop_after_pos = nn.Dropout(drop_rate)
 
         options = self._layer_options(layer_cfgs, arch)
@@ -214,7 +198,7 @@ class RSMamba(BaseModule):
 
     def init_weights(self) -> None:
         """Initialise by ``init_cfg``, and the positions by a normal truncated at std 0.02."""
-        self._init_positions()
+        self.positions.init(self.pos_embed)
         super().init_weights()
 
     def forward(self, x: Tensor) -> tuple[Tensor, ...]:
@@ -228,7 +212,7 @@ class RSMamba(BaseModule):
         """
         x, grid = self.patch_embed(x)
         x = self.drop_after_pos(self._embed(x, grid))
-        if self.training or self.eval_shuffles == 1 or not self._random:
+        if self.training or self.eval_shuffles == 1 or not any_random(self.orders):
             return self._run_blocks(x, grid, self._block_orders(grid, x.device))
         runs = [
             self._run_blocks(x, grid, self._block_orders(grid, x.device, draw))
@@ -270,60 +254,21 @@ class RSMamba(BaseModule):
 
     def _cls_slots(self, num_patches: int) -> list[int]:
         """Where the class tokens stand in the sequence."""
-        head, middle, tail = CLS_POSITIONS[self.cls_position]
-        last = num_patches + head
-        return [0] * head + [num_patches // 2] * middle + [last] * tail
-
-    def _with_cls(self, patches: Tensor, cls_tokens: Tensor) -> Tensor:
-        """Put class tokens ``(B, n, C)`` into their slots among patch tokens ``(B, L, C)``."""
-        head, middle, tail = CLS_POSITIONS[self.cls_position]
-        first, second = patches.tensor_split([patches.shape[1] // 2], dim=1)
-        before, between, after = cls_tokens.split([head, middle, tail], dim=1)
-        return torch.cat([before, first, between, second, after], dim=1)
-
-    def _split_cls(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """Patch tokens and class tokens of a sequence."""
-        slots = self._cls_slots(x.shape[1] - sum(CLS_POSITIONS[self.cls_position]))
-        if not slots:
-            return x, x[:, :0]
-        is_patch = torch.ones(x.shape[1], dtype=torch.bool, device=x.device)
-        is_patch[slots] = False
-        return x[:, is_patch], x[:, slots]
+        return self.slots.indices(num_patches)
 
     def _embed(self, x: Tensor, grid: tuple[int, int]) -> Tensor:
         """Add class tokens and positions to patch tokens."""
         if self.cls_token is not None:
-            x = self._with_cls(x, self.cls_token.expand(len(x), -1, -1).to(x.dtype))
-        if self.pe_type == 'none':
-            return x
-        return x + self._positions(tuple(grid)).to(x)
-
-    def _positions(self, grid: tuple[int, int]) -> Tensor:
-        """Position encoding of a grid with its class tokens; in ``sine`` theirs is zero."""
-        if self.pe_type == 'sine':
-            patches = sincos_position_embedding(*grid, self.embed_dims)
-            cls = patches.new_zeros(1, sum(CLS_POSITIONS[self.cls_position]), self.embed_dims)
-        elif grid == tuple(self.patch_resolution):
-            return self.pos_embed
-        else:
-            patches, cls = self._split_cls(self.pos_embed)
-            patches = resize_position_embedding(patches, self.patch_resolution, grid, self.interpolate_mode)
-        return self._with_cls(patches, cls)
+            x = self.slots.insert(x, self.cls_token.expand(len(x), -1, -1).to(x.dtype))
+        return self.positions.add(x, grid, self.pos_embed)
 
     # blocks ------------------------------------------------------------------------------------
 
-    @property
-    def _random(self) -> bool:
-        return any(get_order(name).random for name in self.orders)
-
     def _block_orders(self, grid: tuple[int, int], device: torch.device, draw: int = 0) -> Tensor:
-        """The scan orders of each block, ``(num_layers, K, L)``: random ones anew in training, fixed
-        in evaluation."""
-        slots = tuple(self._cls_slots(grid[0] * grid[1]))
-        if self.training and self._random:
-            return torch.stack([make_orders(self.orders, *grid, slots) for _ in self.layers]).to(device)
+        """The scan orders of each block, ``(num_layers, K, L)``."""
+        slots = self._cls_slots(grid[0] * grid[1])
         seed = self.shuffle_seed + draw
-        return _repeatable_orders(self.orders, *grid, slots, self.num_layers, seed, device)
+        return block_orders(self.orders, grid, device, self.training, self.num_layers, seed, slots)
 
     def _run_blocks(self, x: Tensor, grid: tuple[int, int], block_orders: Tensor) -> tuple[Tensor, ...]:
         outs = []
@@ -346,7 +291,7 @@ class RSMamba(BaseModule):
     def _format_output(self, x: Tensor, grid: tuple[int, int]) -> Tensor:
         if self.out_type == 'raw':
             return x
-        patches, cls_tokens = self._split_cls(x)
+        patches, cls_tokens = self.slots.split(x)
         if self.out_type == 'cls_token':
             return cls_tokens.mean(1)
         if self.out_type == 'featmap':
@@ -389,10 +334,6 @@ class RSMamba(BaseModule):
                 )
         return tuple(index % self.num_layers for index in indices)
 
-    def _init_positions(self) -> None:
-        if self.pos_embed is not None:
-            nn.init.trunc_normal_(self.pos_embed, std=0.02)
-
     def _frozen_modules(self) -> list[nn.Module]:
         n = self.frozen_stages
         if n < 1:
@@ -421,25 +362,13 @@ class RSMamba(BaseModule):
         """Resize a checkpoint's positions to this model's grid; refuse another architecture."""
         key = f'{prefix}pos_embed'
         if key in state_dict and self.pos_embed is not None:
-            state_dict[key] = self._fit_positions(state_dict[key])
+            state_dict[key] = self.positions.fit(state_dict[key])
         refuse_other_architecture(
             self,
             state_dict,
             prefix,
             required=('layers.', 'gate_layers.', 'patch_embed.'),
         )
-
-    def _fit_positions(self, positions: Tensor) -> Tensor:
-        num_cls = sum(CLS_POSITIONS[self.cls_position])
-        side = round((positions.shape[1] - num_cls) ** 0.5)
-        is_other_grid = positions.shape[1] != self.pos_embed.shape[1]
-        if not is_other_grid or side * side + num_cls != positions.shape[1]:
-            return positions
-        patches, cls = self._split_cls(positions)
-        patches = resize_position_embedding(
-            patches, (side, side), self.patch_resolution, self.interpolate_mode
-        )
-        return self._with_cls(patches, cls)
 
 
 def _choice(option: str, value: str, valid) -> str:
@@ -467,21 +396,4 @@ def _paths(path_type: str | Sequence[str] | dict) -> tuple[tuple[str, ...], str]
             )
         merge = _choice('merge in path_type', path_type.get('merge', merge), MERGES)
         path_type = path_type['orders']
-    if isinstance(path_type, str) or not path_type:
-        raise ValueError(f'RSMamba: path_type needs a list of scan orders, got {path_type!r}')
-    return tuple(get_order(name).name for name in path_type), merge
-
-
-@torch.compiler.assume_constant_result
-def _repeatable_orders(*arguments) -> Tensor:
-    return _cached_orders(*arguments)
-
-
-@lru_cache(maxsize=8)
-def _cached_orders(names, height, width, slots, num_layers, seed, device) -> Tensor:
-    """The orders of all blocks for evaluation, from a CPU generator: the same everywhere."""
-    generator = torch.Generator().manual_seed(seed)
-    # a tensor made in inference mode could not be saved for a later backward
-    with torch.inference_mode(False):
-        orders = [make_orders(names, height, width, slots, generator) for _ in range(num_layers)]
-        return torch.stack(orders).to(device)
+    return known_orders('RSMamba: path_type', path_type), merge

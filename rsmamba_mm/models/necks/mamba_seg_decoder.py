@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import count
 
 import numpy as np
 import torch
@@ -11,7 +12,7 @@ from mmengine.model import BaseModule, ModuleList
 from mmengine.registry import MODELS
 from torch import Tensor, nn
 
-from ...layers import VSSBlock
+from ...layers import DIRECTIONS, VSSBlock
 
 
 @MODELS.register_module()
@@ -36,10 +37,15 @@ class MambaSegDecoder(BaseModule):
         pyramid (Sequence[float], optional): For a backbone whose maps share one stride, such as RSMamba:
             the scales to bring them to first by mmseg's ``Feature2Pyramid``, ``(4, 2, 1, 0.5)`` at stride
             16, ``(2, 1, 0.5, 0.25)`` at stride 8. Defaults to None.
+        orders (Sequence[str]): Scan orders of all blocks, such as ``['snake', 'snake_reverse']``. Random
+            ones are drawn anew in training, and fixed in evaluation. Defaults to rows, columns and both
+            backwards, the paper's.
+        shuffle_seed (int): Seed of the first block's random orders in evaluation, 1 more for each block
+            that follows. Defaults to 0.
         init_cfg (dict, optional): Initialisation. Defaults to None: truncated normal linear layers.
 
     Raises:
-        ValueError: If the numbers of maps, depths and scales do not fit together.
+        ValueError: If the numbers of maps, depths and scales do not fit together, or an order is unknown.
     """
 
     def __init__(
@@ -52,6 +58,8 @@ class MambaSegDecoder(BaseModule):
         mlp_ratio: float = 4.0,
         final_scale: int = 4,
         pyramid: Sequence[float] | None = None,
+        orders: Sequence[str] = DIRECTIONS,
+        shuffle_seed: int = 0,
         init_cfg: dict | list[dict] | None = None,
     ) -> None:
         if init_cfg is None:
@@ -77,12 +85,16 @@ class MambaSegDecoder(BaseModule):
         *skips, lower = in_channels
         skips = skips[::-1]  # deepest first, as the decoder goes
         rates = iter(np.linspace(drop_path_rate, 0, sum(depths)).tolist())
+        seeds = count(shuffle_seed)
         self.expand_layers, self.concat_back_dim, self.stages = ModuleList(), ModuleList(), ModuleList()
         for channels, depth in zip(skips, depths, strict=True):
             self.expand_layers.append(_PatchExpand(lower, channels, 2))
             self.concat_back_dim.append(nn.Linear(2 * channels, channels))
             self.stages.append(
-                _Stage(VSSBlock(channels, next(rates), d_state, ssm_ratio, mlp_ratio) for _ in range(depth))
+                _Stage(
+                    VSSBlock(channels, next(rates), d_state, ssm_ratio, mlp_ratio, orders, next(seeds))
+                    for _ in range(depth)
+                )
             )
             lower = channels
         self.expand_layers.append(_PatchExpand(lower, lower, final_scale))

@@ -1,0 +1,81 @@
+"""The scan orders of a model's blocks."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from ..ops import fixed_orders, get_order, make_orders
+from ..ops.orders import kept
+
+
+def known_orders(option: str, names: Sequence[str]) -> tuple[str, ...]:
+    """A model's option that lists scan orders, checked.
+
+    Args:
+        option (str): What the messages call it, such as ``'SS2D: orders'``.
+        names (Sequence[str]): The names given, at least one.
+
+    Returns:
+        tuple[str, ...]: The names.
+
+    Raises:
+        ValueError: If it is no list of registered orders.
+    """
+    if isinstance(names, str) or not isinstance(names, Sequence) or not names:
+        raise ValueError(f'{option} needs a list of scan orders, got {names!r}')
+    return tuple(get_order(name).name for name in names)
+
+
+def any_random(names: Sequence[str]) -> bool:
+    """Whether one of the orders is drawn anew at each call."""
+    return any(get_order(name).random for name in names)
+
+
+def block_orders(
+    names: Sequence[str],
+    grid: tuple[int, int],
+    device: torch.device,
+    training: bool,
+    num_blocks: int = 1,
+    seed: int = 0,
+    cls_slots: Sequence[int] = (),
+) -> Tensor:
+    """The scan orders of each block of a model.
+
+    Random orders are drawn for each block, in block order: in training anew from torch's global CPU
+    generator, in evaluation from one of its own, the same on every device, rank and call.
+
+    Args:
+        names (Sequence[str]): Names of the K orders.
+        grid (tuple[int, int]): Height and width of the token grid.
+        device (torch.device): Where the orders are wanted.
+        training (bool): Whether the model trains.
+        num_blocks (int): Blocks of the model. Defaults to 1.
+        seed (int): Of the random orders in evaluation. Defaults to 0.
+        cls_slots (Sequence[int]): Where class tokens stand in the sequence. Defaults to none.
+
+    Returns:
+        Tensor: ``(num_blocks, K, L)`` int64, with ``L = height * width + len(cls_slots)``. Where it is
+        not drawn anew it is kept for the next call: not to be written to.
+    """
+    names, slots = tuple(names), tuple(cls_slots)
+    if not any_random(names):
+        return fixed_orders(names, *grid, device, slots).expand(num_blocks, -1, -1)
+    if training:
+        return torch.stack([make_orders(names, *grid, slots) for _ in range(num_blocks)]).to(device)
+    return _repeatable_orders(names, *grid, slots, num_blocks, seed, device)
+
+
+@torch.compiler.assume_constant_result
+def _repeatable_orders(*arguments) -> Tensor:
+    return _kept_draws(*arguments)
+
+
+@kept
+def _kept_draws(names, height, width, slots, num_blocks, seed, device) -> Tensor:
+    generator = torch.Generator().manual_seed(seed)
+    orders = [make_orders(names, height, width, slots, generator) for _ in range(num_blocks)]
+    return torch.stack(orders).to(device)
