@@ -11,3 +11,7 @@ class OptionError(UserError, ValueError):
 
 class MissingDataError(UserError, FileNotFoundError):
     """Data that is not where it should be."""
+
+
+class CheckpointError(UserError, RuntimeError):
+    """A checkpoint that is not of the model that it is loaded into."""

@@ -17,8 +17,9 @@ from rsmamba_mm.run import find_tool, main
 pytest.importorskip('mmpretrain')
 pytest.importorskip('mmseg')
 
-SCENES = 'configs/rsmamba/rsmamba-t_synthetic-128px.py'
-LAND_COVER = 'configs/unetmamba/unetmamba_rest-lite_synthetic-128x128.py'
+ROOT = Path(__file__).parents[1]
+SCENES = ROOT / 'configs/rsmamba/rsmamba-t_synthetic-128px.py'
+LAND_COVER = ROOT / 'configs/unetmamba/unetmamba_rest-lite_synthetic-128x128.py'
 MINIATURE = [
     '--cfg-options',
     'train_dataloader.dataset.num_images=4',
@@ -35,15 +36,16 @@ smoke = pytest.mark.smoke
 
 
 @pytest.fixture(scope='session')
-def tool(root):
+def tool(tmp_path_factory):
     """Call a tool, and give what it said."""
+    folder = tmp_path_factory.mktemp('calls')  # some write a file where they are called
 
     def call(*arguments) -> str:
         result = subprocess.run(
             [sys.executable, '-m', 'rsmamba_mm.run', *map(str, arguments)],
             capture_output=True,
             text=True,
-            cwd=root,
+            cwd=folder,
             env={**os.environ, 'OMP_NUM_THREADS': '1', 'MPLBACKEND': 'Agg'},
         )
         assert result.returncode == 0, result.stdout + result.stderr

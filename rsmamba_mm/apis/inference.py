@@ -16,7 +16,7 @@ import torch
 from mmengine.config import Config
 from mmengine.registry import DATASETS, TRANSFORMS, DefaultScope
 
-from ..errors import MissingDataError, OptionError
+from ..errors import CheckpointError, MissingDataError, OptionError
 from ..visualization import draw_land_cover, draw_scores
 from ..visualization._figures import displayable, save_image
 from ..visualization._names import unique_names
@@ -84,7 +84,10 @@ class ImagePredictor:
             # a checkpoint without classes is not taken for one of Cityscapes here
             warnings.simplefilter('ignore', UserWarning)
             self._reader = _reader(cfg)
-            self._inferencer = _inferencer(cfg, checkpoint, _device(device))
+            try:
+                self._inferencer = _inferencer(cfg, checkpoint, _device(device))
+            except CheckpointError as error:
+                raise OptionError(f'{checkpoint} is of another model: {error}') from error
         model = self._inferencer.model
         check_checkpoint(checkpoint, model)
         head = getattr(model, 'decode_head', None) or getattr(model, 'head', None)

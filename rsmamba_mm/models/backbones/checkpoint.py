@@ -6,6 +6,8 @@ from collections.abc import Sequence
 
 from torch import nn
 
+from ...errors import CheckpointError
+
 _SHOWN = 8
 
 
@@ -24,7 +26,7 @@ def refuse_other_architecture(
             missing, but not differ in shape.
 
     Raises:
-        RuntimeError: If keys or shapes differ; the message lists them. A checkpoint that holds
+        CheckpointError: If keys or shapes differ; the message lists them. A checkpoint that holds
             nothing under the prefix is left to the loader.
     """
     # old files have no counters, and nothing depends on them
@@ -55,7 +57,7 @@ def refuse_other_architecture(
         return
     more = f'\n  … and {len(found) - _SHOWN} more' if len(found) > _SHOWN else ''
     lines = '\n  '.join(found[:_SHOWN])
-    raise RuntimeError(
+    raise CheckpointError(
         f'the checkpoint is not of this {type(module).__name__}: {len(differing)} shapes differ, '
         f'{len(missing)} keys are missing, {len(surplus)} are surplus:\n  {lines}{more}\n'
         'Build the model with the options that the checkpoint was trained with (arch, path_type, '
