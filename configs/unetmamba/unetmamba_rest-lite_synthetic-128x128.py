@@ -1,6 +1,6 @@
 _base_ = [
     '../_base_/models/unetmamba_rest-lite.py',
-    '../_base_/datasets/synthetic_land_cover_128x128.py',
+    '../_base_/datasets/synthetic_land_cover_128px.py',
     '../_base_/schedules/unetmamba_adamw_scratch.py',
     '../_base_/segmentation_runtime.py',
 ]
