@@ -34,6 +34,7 @@ _LAZY = {
     'CheckClassesHook': 'rsmamba_mm.engine',
     'CheckLearningRateHook': 'rsmamba_mm.engine',
     'ClassificationReportHook': 'rsmamba_mm.engine',
+    'CosineToEndLR': 'rsmamba_mm.engine',
     'LandCoverMapHook': 'rsmamba_mm.engine',
     'LandCoverVisualizationHook': 'rsmamba_mm.engine',
     'LookaheadAdamW': 'rsmamba_mm.engine',

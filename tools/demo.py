@@ -102,7 +102,7 @@ def folder_config(folder: Path, work_dir: Path) -> Config:
 
 
 def set_epochs(cfg: Config, epochs: int) -> None:
-    cfg.train_cfg.max_epochs = cfg.param_scheduler[-1].end = epochs
+    cfg.train_cfg.max_epochs = epochs
     # about ten validations, however many epochs there are
     cfg.train_cfg.val_interval = max(1, epochs // 10)
 

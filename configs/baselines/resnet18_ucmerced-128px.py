@@ -13,16 +13,4 @@ model = dict(
     ),
 )
 
-max_epochs = 40
-param_scheduler = [
-    dict(type='LinearLR', start_factor=1e-2, by_epoch=True, end=2, convert_to_iter_based=True),
-    dict(
-        type='CosineAnnealingLR',
-        eta_min=2e-5,
-        by_epoch=True,
-        begin=2,
-        end=max_epochs,
-        convert_to_iter_based=True,
-    ),
-]
-train_cfg = dict(max_epochs=max_epochs)
+train_cfg = dict(max_epochs=40)

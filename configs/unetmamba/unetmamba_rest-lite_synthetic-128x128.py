@@ -11,14 +11,4 @@ model = dict(
     auxiliary_head=dict(num_classes=8),
 )
 
-max_epochs = 4
-param_scheduler = [
-    dict(
-        type='CosineAnnealingLR',
-        eta_min=1e-6,
-        by_epoch=True,
-        end=max_epochs,
-        convert_to_iter_based=True,
-    ),
-]
-train_cfg = dict(max_epochs=max_epochs)
+train_cfg = dict(max_epochs=4)

@@ -1,4 +1,4 @@
-"""Hooks and optimisers, registered in MMEngine's root registry.
+"""Hooks, optimisers and schedules, registered in MMEngine's root registry.
 
 The pictures of classified images are registered where mmpretrain is installed, those of segmented ones
 where mmsegmentation is.
@@ -11,12 +11,14 @@ from .classification_report import ClassificationReportHook
 from .learning_rate import CheckLearningRateHook, SegmentorOptimWrapperConstructor
 from .lookahead import LookaheadAdamW
 from .maps import LandCoverMapHook
+from .schedules import CosineToEndLR
 from .segmentation_report import SegmentationReportHook
 
 __all__ = [
     'CheckClassesHook',
     'CheckLearningRateHook',
     'ClassificationReportHook',
+    'CosineToEndLR',
     'LandCoverMapHook',
     'LookaheadAdamW',
     'SegmentationReportHook',
