@@ -177,6 +177,23 @@ def test_every_size_is_that_of_the_name(path):
 
 
 @pytest.mark.smoke
+@pytest.mark.parametrize('path', CONFIGS, ids=lambda path: path.stem)
+def test_class_counts_agree(path):
+    cfg = Config.fromfile(path)
+    heads = [cfg.model[head] for head in ('head', 'decode_head', 'auxiliary_head') if cfg.model.get(head)]
+    counts = {head.num_classes for head in heads}
+    if 'num_classes' in cfg:
+        counts.add(cfg.num_classes)
+    if cfg.default_scope == 'mmpretrain':
+        counts.add(cfg.data_preprocessor.num_classes)
+    dataset = cfg.test_dataloader.dataset
+    kind = getattr(rsmamba_mm, dataset.type, None)
+    if (classes := getattr(kind, 'METAINFO', {}).get('classes')) and kind is not rsmamba_mm.SyntheticScenes:
+        counts.add(len(classes))
+    assert len(counts) == 1, counts
+
+
+@pytest.mark.smoke
 def test_loveda_is_neither_halved_nor_turned():
     def training(name):
         cfg = Config.fromfile(ROOT / f'configs/unetmamba/unetmamba_rest-lite_{name}.py')

@@ -8,7 +8,7 @@ _base_ = [
 
 model = dict(
     head=dict(
-        num_classes=21,
+        num_classes={{_base_.data_preprocessor.num_classes}},
         loss=dict(type='LabelSmoothLoss', label_smooth_val=0.1, mode='original'),
     ),
 )

@@ -5,8 +5,9 @@ _base_ = [
     '../_base_/segmentation_runtime.py',
 ]
 
+num_classes = 7
 model = dict(
     data_preprocessor={{_base_.data_preprocessor}},
-    decode_head=dict(num_classes=7),
-    auxiliary_head=dict(num_classes=7),
+    decode_head=dict(num_classes=num_classes),
+    auxiliary_head=dict(num_classes=num_classes),
 )

@@ -5,10 +5,11 @@ _base_ = [
     '../_base_/segmentation_runtime.py',
 ]
 
+num_classes = 8
 model = dict(
     data_preprocessor={{_base_.data_preprocessor}},
-    decode_head=dict(num_classes=8),
-    auxiliary_head=dict(num_classes=8),
+    decode_head=dict(num_classes=num_classes),
+    auxiliary_head=dict(num_classes=num_classes),
 )
 
 train_cfg = dict(max_epochs=4)
