@@ -15,6 +15,7 @@ _LAZY = {
     'ResT': 'rsmamba_mm.models',
     'MambaSegDecoder': 'rsmamba_mm.models',
     'LocalSupervisionHead': 'rsmamba_mm.models.heads',
+    'PixelHead': 'rsmamba_mm.models.heads',
     'D4SegTTAModel': 'rsmamba_mm.models.segmentors',
     'SmoothEncoderDecoder': 'rsmamba_mm.models.segmentors',
     'SoftCrossEntropyLoss': 'rsmamba_mm.models',

@@ -18,10 +18,10 @@ from .necks import MambaSegDecoder  # noqa: E402
 __all__ = ['MambaSegDecoder', 'RSMamba', 'ResT', 'SoftCrossEntropyLoss', 'SoftDiceLoss']
 
 if find_spec('mmseg') is not None:
-    from .heads import LocalSupervisionHead
+    from .heads import LocalSupervisionHead, PixelHead
     from .segmentors import SmoothEncoderDecoder
 
-    __all__ += ['LocalSupervisionHead', 'SmoothEncoderDecoder']
+    __all__ += ['LocalSupervisionHead', 'PixelHead', 'SmoothEncoderDecoder']
 
 if find_spec('mmpretrain') is not None:
     from .hub import register_models
