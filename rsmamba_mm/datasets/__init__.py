@@ -5,8 +5,11 @@ Those of segmentation are registered where mmsegmentation is installed.
 
 from importlib.util import find_spec
 
+from .aid import AID
 from .mosaic import NativeMosaic
-from .scene_datasets import AID, RESISC45, RSClsDataset, SceneFolder, UCMerced
+from .released import RSClsDataset
+from .resisc45 import RESISC45
+from .scene_folder import SceneFolder
 from .synthetic_scenes import (
     SCENE_CLASSES,
     SCENE_MASK_CLASSES,
@@ -23,6 +26,7 @@ from .transforms import (
     RandomBandGain,
     read_bands,
 )
+from .ucmerced import UCMerced
 
 __all__ = [
     'AID',
