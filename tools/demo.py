@@ -15,18 +15,15 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
+import rsmamba_mm._openmmlab  # noqa: F401 - cures come first
+
 import numpy as np
+from mmengine.config import Config
+from mmengine.runner import Runner
 
-from rsmamba_mm import compat
-
-compat.apply()
-
-from mmengine.config import Config  # noqa: E402
-from mmengine.runner import Runner  # noqa: E402
-
-from rsmamba_mm.datasets import mean_colour_accuracy  # noqa: E402
-from rsmamba_mm.datasets.folder import find_scenes, write_split  # noqa: E402
-from rsmamba_mm.errors import OptionError, UserError  # noqa: E402
+from rsmamba_mm.datasets import mean_colour_accuracy
+from rsmamba_mm.datasets.folder import find_scenes, write_split
+from rsmamba_mm.errors import OptionError, UserError
 
 CONFIGS = Path(__file__).resolve().parents[1] / 'configs'
 TASKS = {

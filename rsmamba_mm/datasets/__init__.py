@@ -5,6 +5,7 @@ Those of segmentation are registered where mmsegmentation is installed.
 
 from importlib.util import find_spec
 
+from .. import _openmmlab  # noqa: F401 - cures come first
 from .aid import AID
 from .mosaic import NativeMosaic
 from .released import RSClsDataset
@@ -50,10 +51,6 @@ __all__ = [
 ]
 
 if find_spec('mmseg') is not None:
-    from .. import compat
-
-    compat.apply()
-
     from .land_cover import DubaiDataset
 
     __all__ += ['DubaiDataset']

@@ -6,6 +6,7 @@ where mmsegmentation is.
 
 from importlib.util import find_spec
 
+from .. import _openmmlab  # noqa: F401 - cures come first
 from .check_classes import CheckClassesHook
 from .classification_report import ClassificationReportHook
 from .learning_rate import CheckLearningRateHook, SegmentorOptimWrapperConstructor
@@ -26,19 +27,11 @@ __all__ = [
 ]
 
 if find_spec('mmpretrain') is not None:
-    from .. import compat
-
-    compat.apply()
-
     from .scene_pictures import SceneVisualizationHook
 
     __all__ += ['SceneVisualizationHook']
 
 if find_spec('mmseg') is not None:
-    from .. import compat
-
-    compat.apply()
-
     from .land_cover_pictures import LandCoverVisualizationHook
 
     __all__ += ['LandCoverVisualizationHook']
