@@ -100,7 +100,9 @@ print(found[0])
 
 
 @pytest.mark.smoke
-@pytest.mark.parametrize('name', ['apis', 'datasets', 'datasets.folder', 'engine', 'evaluation', 'models'])
+@pytest.mark.parametrize(
+    'name', ['apis', 'datasets', 'datasets.folder', 'engine', 'evaluation', 'layers', 'models']
+)
 def test_cures_come_before_openmmlab_and_opencv(name):
     result = run(FIRST.format(f'import rsmamba_mm.{name}'))
     assert result.stdout.splitlines()[-1:] == ['rsmamba_mm._openmmlab'], result.stderr
