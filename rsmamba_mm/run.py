@@ -41,8 +41,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         script = find_tool(argv[0])
     except UserError as error:
         sys.exit(f'rsmamba_mm.run: {error}')
-    compat.apply()
-    for name in REGISTERING:
+    for name in REGISTERING:  # the first brings the cures
         import_module(f'{__package__}.{name}')
     compat.apply_to_tools(script.stem)
     sys.argv = [str(script), *argv[1:]]

@@ -1,11 +1,9 @@
 from pathlib import Path
 
+import rsmamba_mm._openmmlab  # noqa: F401 - cures come first
+
 import cv2
 import pytest
-
-from rsmamba_mm import compat
-
-compat.apply()
 
 ROOT = Path(__file__).parents[1]
 

@@ -83,6 +83,52 @@ def test_import_is_light():
     assert result.stdout.strip() == '[]', result.stderr
 
 
+FIRST = """
+import sys
+from importlib.abc import MetaPathFinder
+
+class Watch(MetaPathFinder):
+    def find_spec(self, name, path=None, target=None):
+        if name in ("rsmamba_mm._openmmlab", "cv2", "mmengine", "mmcv", "mmpretrain", "mmseg"):
+            found.append(name)
+
+found = []
+sys.meta_path.insert(0, Watch())
+{}
+print(found[0])
+"""
+
+
+@pytest.mark.smoke
+@pytest.mark.parametrize(
+    'name', ['apis', 'datasets', 'datasets.folder', 'engine', 'evaluation', 'layers', 'models']
+)
+def test_cures_come_before_openmmlab_and_opencv(name):
+    result = run(FIRST.format(f'import rsmamba_mm.{name}'))
+    assert result.stdout.splitlines()[-1:] == ['rsmamba_mm._openmmlab'], result.stderr
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    'tool',
+    [
+        'analysis_tools/benchmark_segmenter.py',
+        'analysis_tools/model_table.py',
+        'dataset_converters/isprs_tiles.py',
+        'demo.py',
+        'image_demo.py',
+        'model_converters/rsmamba_to_mmpretrain.py',
+        'test.py',
+        'train.py',
+    ],
+)
+def test_cures_come_first_in_tools(root, tool):
+    path = root / 'tools' / tool
+    call = f'import runpy; sys.path.insert(0, {str(path.parent)!r}); runpy.run_path({str(path)!r})'
+    result = run(FIRST.format(call))
+    assert result.stdout.splitlines()[-1:] == ['rsmamba_mm._openmmlab'], result.stderr
+
+
 def test_apply_twice_changes_nothing():
     from mmengine.dist import utils
 

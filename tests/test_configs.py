@@ -156,6 +156,59 @@ def test_config_trains_validates_and_tests(path, scene_folder, tmp_path):
     assert 0 <= figures[key] <= 100
 
 
+@pytest.mark.smoke
+@pytest.mark.parametrize('path', CONFIGS, ids=lambda path: path.stem)
+def test_every_size_is_that_of_the_name(path):
+    """224 px where the name has none; the test image is cut from one an eighth larger."""
+    size = int((re.search(r'(\d{3})(px|x\d{3}|$)', path.stem) or [0, 224])[1])
+    cfg = Config.fromfile(path)
+    transforms = {one.type: one for one in cfg.train_dataloader.dataset.pipeline}
+    if cfg.default_scope == 'mmseg':
+        assert cfg.data_preprocessor.size == (size, size)
+        if 'RandomCrop' in transforms:
+            assert transforms['RandomCrop'].crop_size == (size, size)
+            assert transforms['NativeMosaic'].size == (224 if size == 224 else 1024)
+        return
+    test = {one.type: one for one in cfg.test_dataloader.dataset.pipeline}
+    assert test['CenterCrop'].crop_size == size
+    if 'RandomResizedCrop' in transforms:
+        assert transforms['RandomResizedCrop'].scale == size
+        assert test['ResizeEdge'].scale == size * 8 // 7
+
+
+@pytest.mark.smoke
+@pytest.mark.parametrize('path', CONFIGS, ids=lambda path: path.stem)
+def test_class_counts_agree(path):
+    cfg = Config.fromfile(path)
+    heads = [cfg.model[head] for head in ('head', 'decode_head', 'auxiliary_head') if cfg.model.get(head)]
+    counts = {head.num_classes for head in heads}
+    if 'num_classes' in cfg:
+        counts.add(cfg.num_classes)
+    if cfg.default_scope == 'mmpretrain':
+        counts.add(cfg.data_preprocessor.num_classes)
+    dataset = cfg.test_dataloader.dataset
+    kind = getattr(rsmamba_mm, dataset.type, None)
+    if (classes := getattr(kind, 'METAINFO', {}).get('classes')) and kind is not rsmamba_mm.SyntheticScenes:
+        counts.add(len(classes))
+    assert len(counts) == 1, counts
+
+
+@pytest.mark.smoke
+def test_loveda_is_neither_halved_nor_turned():
+    def training(name):
+        cfg = Config.fromfile(ROOT / f'configs/unetmamba/unetmamba_rest-lite_{name}.py')
+        return cfg.train_dataloader.dataset.pipeline
+
+    whole, loveda = training('vaihingen-512x512'), training('loveda-512x512')
+    assert [one[0].scale_factor for one in whole[1].transforms] == [0.5, 0.75, 1.0, 1.25, 1.5]
+    assert [one[0].scale_factor for one in loveda[1].transforms] == [0.75, 1.0, 1.25, 1.5]
+    assert [one for one in whole if one not in loveda] == [
+        whole[1],
+        dict(type='RandomRotate', prob=0.5, degree=(90, 90), seg_pad_val=255),
+        dict(type='RandomFlip', prob=0.5, direction='vertical'),
+    ]
+
+
 @pytest.mark.parametrize('path', UNETMAMBA, ids=lambda path: path.stem)
 def test_time_augmentation_is_in_the_config(path):
     """As released: which flips, turns and scales."""

@@ -15,18 +15,15 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
+import rsmamba_mm._openmmlab  # noqa: F401 - cures come first
+
 import numpy as np
+from mmengine.config import Config
+from mmengine.runner import Runner
 
-from rsmamba_mm import compat
-
-compat.apply()
-
-from mmengine.config import Config  # noqa: E402
-from mmengine.runner import Runner  # noqa: E402
-
-from rsmamba_mm.datasets import mean_colour_accuracy  # noqa: E402
-from rsmamba_mm.datasets.folder import find_scenes, write_split  # noqa: E402
-from rsmamba_mm.errors import OptionError, UserError  # noqa: E402
+from rsmamba_mm.datasets import mean_colour_accuracy
+from rsmamba_mm.datasets.folder import find_scenes, write_split
+from rsmamba_mm.errors import OptionError, UserError
 
 CONFIGS = Path(__file__).resolve().parents[1] / 'configs'
 TASKS = {
@@ -102,7 +99,7 @@ def folder_config(folder: Path, work_dir: Path) -> Config:
 
 
 def set_epochs(cfg: Config, epochs: int) -> None:
-    cfg.train_cfg.max_epochs = cfg.param_scheduler[-1].end = epochs
+    cfg.train_cfg.max_epochs = epochs
     # about ten validations, however many epochs there are
     cfg.train_cfg.val_interval = max(1, epochs // 10)
 

@@ -8,12 +8,8 @@ with the classes over the image, ``maps/`` in colours, ``labels/`` with a class 
 
 import argparse
 
-from rsmamba_mm import compat
-
-compat.apply()
-
-from rsmamba_mm.apis import add_inference_arguments, predict_images  # noqa: E402
-from rsmamba_mm.errors import UserError  # noqa: E402
+from rsmamba_mm.apis import add_inference_arguments, predict_images
+from rsmamba_mm.errors import UserError
 
 
 def main() -> None:

@@ -3,12 +3,8 @@
 
 import argparse
 
-from rsmamba_mm import compat
-
-compat.apply()
-
-from rsmamba_mm.apis import add_test_arguments, prepare_test  # noqa: E402
-from rsmamba_mm.errors import UserError  # noqa: E402
+from rsmamba_mm.apis import add_test_arguments, prepare_test
+from rsmamba_mm.errors import UserError
 
 
 def main() -> None:

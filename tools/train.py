@@ -3,12 +3,8 @@
 
 import argparse
 
-from rsmamba_mm import compat
-
-compat.apply()
-
-from rsmamba_mm.apis import add_train_arguments, prepare_train  # noqa: E402
-from rsmamba_mm.errors import UserError  # noqa: E402
+from rsmamba_mm.apis import add_train_arguments, prepare_train
+from rsmamba_mm.errors import UserError
 
 
 def main() -> None:

@@ -8,21 +8,9 @@ _base_ = [
 
 model = dict(
     head=dict(
-        num_classes=21,
+        num_classes={{_base_.data_preprocessor.num_classes}},
         loss=dict(type='LabelSmoothLoss', label_smooth_val=0.1, mode='original'),
     ),
 )
 
-max_epochs = 40
-param_scheduler = [
-    dict(type='LinearLR', start_factor=1e-2, by_epoch=True, end=2, convert_to_iter_based=True),
-    dict(
-        type='CosineAnnealingLR',
-        eta_min=2e-5,
-        by_epoch=True,
-        begin=2,
-        end=max_epochs,
-        convert_to_iter_based=True,
-    ),
-]
-train_cfg = dict(max_epochs=max_epochs)
+train_cfg = dict(max_epochs=40)

@@ -1,11 +1,3 @@
-_base_ = [
-    '../_base_/models/rsmamba_mix.py',
-    '../_base_/datasets/aid_224px.py',
-    '../_base_/schedules/rsmamba_{{$RECIPE:ours}}.py',
-    '../_base_/default_runtime.py',
-]
+_base_ = './rsmamba-b_aid.py'
 
-model = dict(
-    backbone=dict(arch='large'),
-    head=dict(num_classes=30, in_channels=256),
-)
+model = dict(backbone=dict(arch='large'), head=dict(in_channels=256))

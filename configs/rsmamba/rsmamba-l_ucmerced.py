@@ -1,11 +1,3 @@
-_base_ = [
-    '../_base_/models/rsmamba_mix.py',
-    '../_base_/datasets/ucmerced_224px.py',
-    '../_base_/schedules/rsmamba_{{$RECIPE:ours}}.py',
-    '../_base_/default_runtime.py',
-]
+_base_ = './rsmamba-b_ucmerced.py'
 
-model = dict(
-    backbone=dict(arch='large'),
-    head=dict(num_classes=21, in_channels=256),
-)
+model = dict(backbone=dict(arch='large'), head=dict(in_channels=256))

@@ -6,4 +6,4 @@ _base_ = [
 ]
 
 # num_classes of the head and of data_preprocessor depend on the folder: tools/demo.py sets them
-model = dict(head=dict(num_classes=2))
+model = dict(head=dict(num_classes={{_base_.data_preprocessor.num_classes}}))

@@ -5,4 +5,4 @@ _base_ = [
     '../_base_/default_runtime.py',
 ]
 
-model = dict(head=dict(num_classes=12))
+model = dict(head=dict(num_classes={{_base_.data_preprocessor.num_classes}}))

@@ -5,4 +5,6 @@ _base_ = [
     '../_base_/default_runtime.py',
 ]
 
-model = dict(backbone=dict(patch_cfg=dict(stride=8)), head=dict(num_classes=21))
+model = dict(
+    backbone=dict(patch_cfg=dict(stride=8)), head=dict(num_classes={{_base_.data_preprocessor.num_classes}})
+)

@@ -1,6 +1,6 @@
 _base_ = [
     '../_base_/models/unetmamba_rest-lite.py',
-    '../_base_/datasets/potsdam_768x768.py',
+    '../_base_/datasets/potsdam_768px.py',
     '../_base_/schedules/unetmamba_adamw_restarts.py',
     '../_base_/segmentation_runtime.py',
 ]

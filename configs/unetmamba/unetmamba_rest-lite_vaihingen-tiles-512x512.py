@@ -1,6 +1,6 @@
 _base_ = [
     '../_base_/models/unetmamba_rest-lite.py',
-    '../_base_/datasets/vaihingen_tiles_512x512.py',
+    '../_base_/datasets/vaihingen_tiles_512px.py',
     '../_base_/schedules/unetmamba_adamw_restarts.py',
     '../_base_/segmentation_runtime.py',
 ]

@@ -1,5 +1,6 @@
 """What the command lines and a Python user call."""
 
+from .. import _openmmlab  # noqa: F401 - cures come first
 from ..errors import OptionError
 from .inference import ImagePrediction, ImagePredictor, predict_images
 from .options import add_inference_arguments, add_test_arguments, add_train_arguments

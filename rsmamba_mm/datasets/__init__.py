@@ -5,8 +5,12 @@ Those of segmentation are registered where mmsegmentation is installed.
 
 from importlib.util import find_spec
 
+from .. import _openmmlab  # noqa: F401 - cures come first
+from .aid import AID
 from .mosaic import NativeMosaic
-from .scene_datasets import AID, RESISC45, RSClsDataset, SceneFolder, UCMerced
+from .released import RSClsDataset
+from .resisc45 import RESISC45
+from .scene_folder import SceneFolder
 from .synthetic_scenes import (
     SCENE_CLASSES,
     SCENE_MASK_CLASSES,
@@ -23,6 +27,7 @@ from .transforms import (
     RandomBandGain,
     read_bands,
 )
+from .ucmerced import UCMerced
 
 __all__ = [
     'AID',
@@ -46,10 +51,6 @@ __all__ = [
 ]
 
 if find_spec('mmseg') is not None:
-    from .. import compat
-
-    compat.apply()
-
     from .land_cover import DubaiDataset
 
     __all__ += ['DubaiDataset']

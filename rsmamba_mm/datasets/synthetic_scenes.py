@@ -8,8 +8,8 @@ from typing import NamedTuple
 import numpy as np
 from mmengine.registry import DATASETS
 
-from ._scene_painter import MASK_CLASSES, SCENE_TYPES, paint_scene
 from .classification import ClassificationDataset
+from .synthetic import MASK_CLASSES, SCENE_TYPES, paint_scene
 
 SCENE_CLASSES: tuple[str, ...] = tuple(SCENE_TYPES)
 """Scene classes in the order of their labels."""

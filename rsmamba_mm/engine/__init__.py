@@ -1,4 +1,4 @@
-"""Hooks and optimisers, registered in MMEngine's root registry.
+"""Hooks, optimisers and schedules, registered in MMEngine's root registry.
 
 The pictures of classified images are registered where mmpretrain is installed, those of segmented ones
 where mmsegmentation is.
@@ -6,17 +6,20 @@ where mmsegmentation is.
 
 from importlib.util import find_spec
 
+from .. import _openmmlab  # noqa: F401 - cures come first
 from .check_classes import CheckClassesHook
 from .classification_report import ClassificationReportHook
 from .learning_rate import CheckLearningRateHook, SegmentorOptimWrapperConstructor
 from .lookahead import LookaheadAdamW
 from .maps import LandCoverMapHook
+from .schedules import CosineToEndLR
 from .segmentation_report import SegmentationReportHook
 
 __all__ = [
     'CheckClassesHook',
     'CheckLearningRateHook',
     'ClassificationReportHook',
+    'CosineToEndLR',
     'LandCoverMapHook',
     'LookaheadAdamW',
     'SegmentationReportHook',
@@ -24,19 +27,11 @@ __all__ = [
 ]
 
 if find_spec('mmpretrain') is not None:
-    from .. import compat
-
-    compat.apply()
-
     from .scene_pictures import SceneVisualizationHook
 
     __all__ += ['SceneVisualizationHook']
 
 if find_spec('mmseg') is not None:
-    from .. import compat
-
-    compat.apply()
-
     from .land_cover_pictures import LandCoverVisualizationHook
 
     __all__ += ['LandCoverVisualizationHook']

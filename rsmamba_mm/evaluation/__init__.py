@@ -5,11 +5,8 @@ Those of segmentation are mmseg's kin and are registered where mmsegmentation is
 
 from importlib.util import find_spec
 
-from .. import compat
-
-compat.apply()
-
-from .kappa import CohenKappa  # noqa: E402
+from .. import _openmmlab  # noqa: F401 - cures come first
+from .kappa import CohenKappa
 
 __all__ = ['CohenKappa']
 

@@ -1,5 +1,6 @@
 """Building blocks on :mod:`rsmamba_mm.ops`."""
 
+from .. import _openmmlab  # noqa: F401 - cures come first
 from .embed import TokenPositions, resize_position_embedding, sincos_position_embedding
 from .mamba import MultiPathMamba
 from .scan_orders import any_random, block_orders, known_orders

@@ -93,9 +93,7 @@ def test_config_has_the_palette_of_the_data_set(root):
 
     cfg = Config.fromfile(root / 'configs/unetmamba/unetmamba_rest-lite_dubai-512x512.py')
     assert cfg.load_pipeline[1].palette == PALETTE
-    comment = re.search(
-        r'# (building, .*);', (root / 'configs/_base_/datasets/dubai_512x512.py').read_text()
-    )
+    comment = re.search(r'# (building, .*);', (root / 'configs/_base_/datasets/dubai_512px.py').read_text())
     assert tuple(comment[1].split(', ')) == DubaiDataset.METAINFO['classes']
 
 

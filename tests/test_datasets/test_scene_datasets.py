@@ -3,7 +3,9 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+from mmengine.registry import DATASETS
 
+import rsmamba_mm
 from rsmamba_mm.datasets import AID, RESISC45, UCMerced
 
 SHARED = Path(__file__).parents[2].parent / 'shared' / 'data'
@@ -17,6 +19,15 @@ def fake(root: Path, kind, suffix: str = '.png', folder: str | None = None) -> P
         for index in range(2):
             cv2.imwrite(str(images / name / f'{name}_{index}{suffix}'), np.full((8, 8, 3), 9, np.uint8))
     return root
+
+
+@pytest.mark.parametrize('name', ['AID', 'RESISC45', 'RSClsDataset', 'SceneFolder', 'UCMerced'])
+def test_each_is_found_where_it_was(name):
+    from rsmamba_mm import datasets
+    from rsmamba_mm.datasets import scene_datasets
+
+    assert getattr(scene_datasets, name) is getattr(datasets, name) is getattr(rsmamba_mm, name)
+    assert DATASETS.get(f'rsmamba_mm.{name}') is getattr(datasets, name)
 
 
 @pytest.mark.parametrize(('kind', 'classes'), [(UCMerced, 21), (AID, 30), (RESISC45, 45)])

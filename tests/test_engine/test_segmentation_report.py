@@ -26,7 +26,6 @@ def config(root, work_dir, **options) -> Config:
         {
             'model.neck.in_channels': (8, 16, 32, 64),
             'model.decode_head.in_channels': 8,
-            'model.decode_head.channels': 8,
             'model.auxiliary_head.in_channels': (32, 16, 8),
             'data_preprocessor.size': (64, 64),
             'model.data_preprocessor.size': (64, 64),

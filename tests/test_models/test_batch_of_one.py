@@ -25,8 +25,7 @@ RESNET = dict(type='mmpretrain.ResNet', depth=18, out_indices=(0, 1, 2, 3))
 def segmenter(backbone: dict, neck: dict, channels: tuple, kind: str = 'EncoderDecoder') -> nn.Module:
     """A segmenter of mmseg with the losses of UNetMamba."""
     ce = dict(type='SoftCrossEntropyLoss', smooth_factor=0.05)
-    head = dict(type='FCNHead', in_channels=channels[-1], channels=channels[-1], in_index=3, num_convs=0)
-    head |= dict(kernel_size=1, concat_input=False, dropout_ratio=0, num_classes=5)
+    head = dict(type='PixelHead', in_channels=channels[-1], num_classes=5)
     local = dict(type='LocalSupervisionHead', in_channels=channels, num_classes=5, dropout_ratio=0)
     init_default_scope('mmseg')
     return MODELS.build(

@@ -14,7 +14,7 @@ from rsmamba_mm.models import MambaSegDecoder, SoftCrossEntropyLoss, SoftDiceLos
 from rsmamba_mm.models.complexity import count_operations
 
 pytest.importorskip('mmseg.models')
-from rsmamba_mm.models.heads import LocalSupervisionHead
+from rsmamba_mm.models.heads import LocalSupervisionHead, PixelHead
 
 GOLDEN = Path(__file__).parents[3] / 'shared' / 'golden' / 'msd_decoder.npz'
 LOSS = Path(__file__).parents[1] / 'data' / 'unetmamba_loss.npz'
@@ -45,16 +45,7 @@ def unetmamba(num_classes=6, backbone=None, neck=None, with_lsm=True, arch='lite
             backbone=backbone or dict(type='ResT', arch=arch),
             neck=dict(dict(type='MambaSegDecoder'), **(neck or {})),
             decode_head=dict(
-                type='FCNHead',
-                in_channels=width[0],
-                channels=width[0],
-                in_index=3,
-                num_convs=0,
-                kernel_size=1,
-                concat_input=False,
-                dropout_ratio=0,
-                num_classes=num_classes,
-                loss_decode=losses,
+                type='PixelHead', in_channels=width[0], num_classes=num_classes, loss_decode=losses
             ),
             auxiliary_head=auxiliary if with_lsm else None,
             test_cfg=dict(mode='whole'),
@@ -85,6 +76,24 @@ def test_published_parameter_counts():
     assert count(with_lsm.decode_head) == 390
 
 
+def test_pixel_head_is_the_convolution_of_mmsegs_fcn_head():
+    """With its weights: logits and gradients, bit for bit."""
+    disguised = dict(type='mmseg.FCNHead', channels=64, num_convs=0, kernel_size=1, concat_input=False)
+    disguised |= dict(dropout_ratio=0, in_channels=64, in_index=3, num_classes=6)
+    heads = ours, theirs = [MODELS.build(head) for head in (dict(type='PixelHead'), disguised)]
+    theirs.init_weights()
+    ours.load_state_dict(theirs.state_dict())
+    assert [name for name, _ in ours.named_parameters()] == ['conv_seg.weight', 'conv_seg.bias']
+    maps = [torch.randn(2, 64, size, size) for size in (2, 4, 8, 16)]
+    logits = [head(maps) for head in heads]
+    assert logits[0].shape == (2, 6, 16, 16)
+    assert torch.equal(*logits)
+    torch.autograd.backward([y.square().sum() for y in logits])
+    for p, q in zip(ours.parameters(), theirs.parameters(), strict=True):
+        assert torch.equal(p, q)
+        assert torch.equal(p.grad, q.grad)
+
+
 def test_published_costs():
     model, shape = unetmamba(), (1, 3, 1024, 1024)
     adds, scans = count_operations(model, shape)
@@ -104,13 +113,13 @@ def test_published_outputs_and_gradients():
     state = {k[3:]: v for k, v in golden.items() if k.startswith('sd/')}
     neck = MambaSegDecoder((8, 16, 32, 64), drop_path_rate=0)
     lsm = LocalSupervisionHead((32, 16, 8), num_classes=5, dropout_ratio=0)
-    main = torch.nn.Conv2d(8, 5, 1)
+    main = PixelHead(8, num_classes=5)
     neck.load_state_dict({k: v for k, v in state.items() if not k.startswith(('lsm', 'seg'))})
     lsm.load_state_dict({k: v for k, v in state.items() if k.startswith('lsm')})
-    main.load_state_dict({k[4:]: v for k, v in state.items() if k.startswith('seg')})
+    main.conv_seg.load_state_dict({k[4:]: v for k, v in state.items() if k.startswith('seg')})
     inputs = [golden[f'f{i}'].requires_grad_() for i in range(4)]
     maps = neck(inputs)
-    y, aux = main(maps[3]), lsm(maps)
+    y, aux = main(maps), lsm(maps)
     torch.autograd.backward([y, aux], [golden['cotangent_main'], golden['cotangent_aux']])
     pairs = [(y, golden['y_train'], 1e-4), (aux, golden['aux_train'], 1e-4)]
     pairs += [(x.grad, golden[f'grad_f{i}'], 1e-3) for i, x in enumerate(inputs)]
@@ -119,7 +128,7 @@ def test_published_outputs_and_gradients():
         for k, v in golden.items()
         if k.startswith('grad/') and not k.startswith(('grad/lsm', 'grad/seg'))
     ]
-    pairs.append((main(neck.eval()(inputs)[3]), golden['y_eval'], 1e-4))
+    pairs.append((main(neck.eval()(inputs)), golden['y_eval'], 1e-4))
     for ours, theirs, tolerance in pairs:
         assert (ours - theirs).norm() <= tolerance * theirs.norm()
 
@@ -293,7 +302,14 @@ def test_inference_at_any_size_is_the_same_without_lsm(size):
 
 
 def test_lookups_by_name_need_no_custom_import():
-    for name in ('ResT', 'MambaSegDecoder', 'LocalSupervisionHead', 'SoftCrossEntropyLoss', 'SoftDiceLoss'):
+    for name in (
+        'ResT',
+        'MambaSegDecoder',
+        'LocalSupervisionHead',
+        'PixelHead',
+        'SoftCrossEntropyLoss',
+        'SoftDiceLoss',
+    ):
         assert type(MODELS.build(dict(type=f'rsmamba_mm.{name}'))).__name__ == name
 
 
@@ -308,3 +324,5 @@ def test_refusals():
         MambaSegDecoder((8, 16, 32, 64))([torch.randn(1, 8, 4, 4)])
     with pytest.raises(TypeError, match='unexpected keyword'):
         LocalSupervisionHead(num_clases=4)
+    with pytest.raises(TypeError, match='unexpected keyword'):
+        PixelHead(num_clases=4)

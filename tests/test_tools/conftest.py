@@ -21,7 +21,7 @@ model = dict(
         embed_dims=(8, 16, 32, 64), num_heads=(1, 2, 4, 8), depths=(1, 1, 1, 1), sr_ratios=(8, 4, 2, 1)
     )),
     neck=dict(in_channels=(8, 16, 32, 64)),
-    decode_head=dict(in_channels=8, channels=8),
+    decode_head=dict(in_channels=8),
     auxiliary_head=dict(in_channels=(32, 16, 8)),
 )
 test_dataloader = dict(batch_size=2, num_workers=0, dataset=dict(num_images=5, img_size=64))

@@ -18,20 +18,17 @@ import sys
 import warnings
 from pathlib import Path
 
+import rsmamba_mm._openmmlab  # noqa: F401 - cures come first
+
 import torch
 from _measure import interleave, make_parser, serve, table, write_json
+from mmengine.config import Config
+from mmengine.model import BaseModel
+from mmengine.optim import build_optim_wrapper
+from mmengine.registry import MODELS, init_default_scope
+from mmengine.structures import PixelData
 
-from rsmamba_mm import compat
-
-compat.apply()
-
-from mmengine.config import Config  # noqa: E402
-from mmengine.model import BaseModel  # noqa: E402
-from mmengine.optim import build_optim_wrapper  # noqa: E402
-from mmengine.registry import MODELS, init_default_scope  # noqa: E402
-from mmengine.structures import PixelData  # noqa: E402
-
-from rsmamba_mm.ops import use_backend  # noqa: E402
+from rsmamba_mm.ops import use_backend
 
 # ResT-Lite, 6 classes
 CONFIG = Path(__file__).parents[2] / 'configs/unetmamba/unetmamba_rest-lite_vaihingen-512x512.py'

@@ -16,17 +16,14 @@ import sys
 import warnings
 from pathlib import Path
 
+import rsmamba_mm._openmmlab  # noqa: F401 - cures come first
+
+import yaml
+from mmengine.config import Config
+from mmengine.registry import MODELS, init_default_scope
 from torch import nn
 
-from rsmamba_mm import compat
-
-compat.apply()
-
-import yaml  # noqa: E402
-from mmengine.config import Config  # noqa: E402
-from mmengine.registry import MODELS, init_default_scope  # noqa: E402
-
-from rsmamba_mm.models.complexity import count_operations  # noqa: E402
+from rsmamba_mm.models.complexity import count_operations
 
 CONFIGS = Path(__file__).resolve().parents[2] / 'configs'
 START, END = '<!-- models: tools/analysis_tools/model_table.py -->\n', '<!-- end of models -->\n'

@@ -28,21 +28,18 @@ import argparse
 import re
 from pathlib import Path
 
+import rsmamba_mm._openmmlab  # noqa: F401 - cures come first
+
 import numpy as np
+from mmengine.utils import track_iter_progress
+from mmseg.datasets import ISPRSDataset
 from PIL import Image
 
-from rsmamba_mm import compat
-
-compat.apply()
-
-from mmengine.utils import track_iter_progress  # noqa: E402
-from mmseg.datasets import ISPRSDataset  # noqa: E402
-
-from rsmamba_mm.datasets import LoadPaletteAnnotations  # noqa: E402
-from rsmamba_mm.datasets.folder import find_images  # noqa: E402
-from rsmamba_mm.datasets.mosaic import resize_image, resize_labels  # noqa: E402
-from rsmamba_mm.datasets.transforms import read_bands  # noqa: E402
-from rsmamba_mm.errors import MissingDataError, OptionError, UserError  # noqa: E402
+from rsmamba_mm.datasets import LoadPaletteAnnotations
+from rsmamba_mm.datasets.folder import find_images
+from rsmamba_mm.datasets.mosaic import resize_image, resize_labels
+from rsmamba_mm.datasets.transforms import read_bands
+from rsmamba_mm.errors import MissingDataError, OptionError, UserError
 
 CLASSES: tuple[str, ...] = ISPRSDataset.METAINFO['classes']
 PARTS = ('train', 'val', 'test')

@@ -12,18 +12,15 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+import rsmamba_mm._openmmlab  # noqa: F401 - cures come first
+
 import torch
+from mmengine.config import Config
+from mmengine.registry import DATASETS, MODELS, init_default_scope
 
-from rsmamba_mm import compat
-
-compat.apply()
-
-from mmengine.config import Config  # noqa: E402
-from mmengine.registry import DATASETS, MODELS, init_default_scope  # noqa: E402
-
-from rsmamba_mm.errors import OptionError, UserError  # noqa: E402
-from rsmamba_mm.models.class_order import difference, reorder_rows  # noqa: E402
-from rsmamba_mm.models.released import read_checkpoint, verify_tensors  # noqa: E402
+from rsmamba_mm.errors import OptionError, UserError
+from rsmamba_mm.models.class_order import difference, reorder_rows
+from rsmamba_mm.models.released import read_checkpoint, verify_tensors
 
 
 def main() -> None:

@@ -17,14 +17,7 @@ optim_wrapper = dict(
 
 param_scheduler = [
     dict(type='LinearLR', start_factor=1e-3, by_epoch=True, end=10, convert_to_iter_based=True),
-    dict(
-        type='CosineAnnealingLR',
-        eta_min=1e-5,
-        by_epoch=True,
-        begin=10,
-        end=500,
-        convert_to_iter_based=True,
-    ),
+    dict(type='CosineToEndLR', eta_min=1e-5, by_epoch=True, begin=10, convert_to_iter_based=True),
 ]
 
 train_cfg = dict(by_epoch=True, max_epochs=500, val_interval=20)

@@ -14,10 +14,10 @@ optim_wrapper = dict(
     ),
 )
 
-max_epochs = 100
-param_scheduler = [dict(type='CosineAnnealingLR', eta_min=1e-6, by_epoch=True, end=max_epochs)]
+# without an end: as long as the training
+param_scheduler = [dict(type='CosineAnnealingLR', eta_min=1e-6, by_epoch=True)]
 
-train_cfg = dict(by_epoch=True, max_epochs=max_epochs, val_interval=1)
+train_cfg = dict(by_epoch=True, max_epochs=100, val_interval=1)
 val_cfg = dict()
 test_cfg = dict()
 

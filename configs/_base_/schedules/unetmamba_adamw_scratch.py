@@ -2,15 +2,6 @@
 # the Vaihingen patches takes about a minute on two cores.
 _base_ = './unetmamba_adamw_cosine.py'
 
-max_epochs = 16
-param_scheduler = [
-    dict(
-        type='CosineAnnealingLR',
-        eta_min=1e-6,
-        by_epoch=True,
-        end=max_epochs,
-        convert_to_iter_based=True,
-    ),
-]
-train_cfg = dict(max_epochs=max_epochs)
+param_scheduler = [dict(type='CosineAnnealingLR', eta_min=1e-6, by_epoch=True, convert_to_iter_based=True)]
+train_cfg = dict(max_epochs=16)
 auto_scale_lr = dict(base_batch_size=4)

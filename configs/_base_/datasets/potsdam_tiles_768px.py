@@ -1,7 +1,7 @@
-# Vaihingen by tools/dataset_converters/isprs_tiles.py: 22, 2 and 9 tiles, drawn at random as in the paper
-_base_ = './vaihingen_512x512.py'
+# Potsdam by tools/dataset_converters/isprs_tiles.py: its tiles drawn at random
+_base_ = './potsdam_768px.py'
 
-data_root = '{{$RSMAMBA_DATA:data}}/vaihingen_tiles'
+data_root = '{{$RSMAMBA_DATA:data}}/potsdam_tiles'
 
 train_dataloader = dict(dataset=dict(dataset=dict(data_root=data_root)))
 val_dataloader = dict(dataset=dict(data_root=data_root))

@@ -1,5 +1,6 @@
 # a mosaic of four images at their own scale for a quarter of the samples, a random scale, and crops in
-# which no class covers more than three quarters, as UNetMamba was trained; the flips are ours
+# which no class covers more than three quarters, as UNetMamba was trained; the flips are ours. Data sets of
+# other sizes change the mosaic, the crop and data_preprocessor.
 load_pipeline = [dict(type='LoadImageFromFile'), dict(type='LoadAnnotations')]
 mix_pipeline = [
     dict(type='NativeMosaic', prob=0.25, size=1024),

@@ -1,5 +1,5 @@
 # aerial images of Dubai, masks in colours; the sixth tile and the eighth are left out
-_base_ = ['./land_cover.py', '../pipelines/land_cover_512x512.py']
+_base_ = ['./land_cover.py', '../pipelines/land_cover.py']
 
 data_root = '{{$RSMAMBA_DATA:data}}/dubai'
 images = dict(type='DubaiDataset', data_root=data_root)

@@ -1,14 +1,18 @@
 # Potsdam by mmsegmentation's tools/dataset_converters/potsdam.py
-_base_ = ['./land_cover.py', '../pipelines/land_cover_768x768.py']
+_base_ = ['./land_cover.py', '../pipelines/land_cover.py']
 
 data_root = '{{$RSMAMBA_DATA:data}}/potsdam'
 images = dict(type='PotsdamDataset', data_root=data_root)
+
+mix_pipeline = _base_.mix_pipeline
+mix_pipeline[2].crop_size = (768, 768)
+data_preprocessor = dict(size=(768, 768))
 
 train_dataloader = dict(
     batch_size=4,
     dataset=dict(
         dataset=dict(images, pipeline={{_base_.load_pipeline}}),
-        pipeline={{_base_.mix_pipeline}},
+        pipeline=mix_pipeline,
     ),
 )
 val_dataloader = dict(dataset=dict(images, pipeline={{_base_.test_pipeline}}))

@@ -1,5 +1,5 @@
 # Vaihingen by mmsegmentation's tools/dataset_converters/vaihingen.py
-_base_ = ['./land_cover.py', '../pipelines/land_cover_512x512.py']
+_base_ = ['./land_cover.py', '../pipelines/land_cover.py']
 
 data_root = '{{$RSMAMBA_DATA:data}}/vaihingen'
 images = dict(type='ISPRSDataset', data_root=data_root)

@@ -1,13 +1,21 @@
 # LoveDA by mmsegmentation's tools/dataset_converters/loveda.py
-_base_ = ['./land_cover.py', '../pipelines/land_cover_loveda_512x512.py']
+_base_ = ['./land_cover.py', '../pipelines/land_cover.py']
 
 data_root = '{{$RSMAMBA_DATA:data}}/loveDA'
 images = dict(type='LoveDADataset', data_root=data_root)
 
+# neither halved nor turned
+mix_pipeline = [
+    transform
+    for transform in _base_.mix_pipeline
+    if transform.type != 'RandomRotate' and transform.get('direction') != 'vertical'
+]
+mix_pipeline[1].transforms = mix_pipeline[1].transforms[1:]
+
 train_dataloader = dict(
     dataset=dict(
         dataset=dict(images, pipeline={{_base_.load_pipeline}}),
-        pipeline={{_base_.mix_pipeline}},
+        pipeline=mix_pipeline,
     ),
 )
 val_dataloader = dict(dataset=dict(images, pipeline={{_base_.test_pipeline}}))
