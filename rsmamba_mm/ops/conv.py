@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from .backends import load_backend, reference, resolve_backend
+from .numerics import operator_body
 
 
 def multi_order_conv1d(
@@ -54,6 +55,7 @@ def multi_order_conv1d(
 
 
 @torch.library.custom_op('rsmamba_mm::conv1d', mutates_args=())
+@operator_body
 def _conv1d(
     x: Tensor, weight: Tensor, bias: Tensor | None, orders: Tensor, silu: bool, backend: str
 ) -> Tensor:
@@ -66,6 +68,7 @@ def _(x, weight, bias, orders, silu, backend):
 
 
 @torch.library.custom_op('rsmamba_mm::conv1d_backward', mutates_args=())
+@operator_body
 def _conv1d_backward(
     grad_y: Tensor,
     x: Tensor,
@@ -82,7 +85,7 @@ def _conv1d_backward(
 
 @_conv1d_backward.register_fake
 def _(grad_y, x, weight, bias, orders, silu, backend):
-    grad_bias = x.new_empty(0) if bias is None else torch.empty_like(bias)
+    grad_bias = x.new_empty(0) if bias is None else bias.new_empty(bias.shape)
     return x.new_empty(x.shape), weight.new_empty(weight.shape), grad_bias
 
 

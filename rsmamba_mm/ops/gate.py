@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from .backends import load_backend, offers, reference, resolve_backend
+from .numerics import operator_body
 
 
 def pool_paths(y: Tensor, z: Tensor) -> Tensor:
@@ -63,6 +64,7 @@ def _fused(y: Tensor) -> str | None:
 
 
 @torch.library.custom_op('rsmamba_mm::pool', mutates_args=())
+@operator_body
 def _pool(y: Tensor, z: Tensor, backend: str) -> Tensor:
     return load_backend(backend).pool_forward(y, z)
 
@@ -73,6 +75,7 @@ def _(y, z, backend):
 
 
 @torch.library.custom_op('rsmamba_mm::pool_backward', mutates_args=())
+@operator_body
 def _pool_backward(grad: Tensor, y: Tensor, z: Tensor, backend: str) -> tuple[Tensor, Tensor]:
     return load_backend(backend).pool_backward(grad, y, z)
 
@@ -83,6 +86,7 @@ def _(grad, y, z, backend):
 
 
 @torch.library.custom_op('rsmamba_mm::merge', mutates_args=())
+@operator_body
 def _merge(y: Tensor, z: Tensor, weights: Tensor, backend: str) -> Tensor:
     return load_backend(backend).merge_forward(y, z, weights)
 
@@ -93,6 +97,7 @@ def _(y, z, weights, backend):
 
 
 @torch.library.custom_op('rsmamba_mm::merge_backward', mutates_args=())
+@operator_body
 def _merge_backward(
     grad: Tensor, y: Tensor, z: Tensor, weights: Tensor, backend: str
 ) -> tuple[Tensor, Tensor, Tensor]:

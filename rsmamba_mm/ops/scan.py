@@ -13,6 +13,7 @@ from einops import rearrange
 from torch import Tensor
 
 from .backends import load_backend, reference, resolve_backend
+from .numerics import operator_body
 
 
 def multi_order_scan(
@@ -174,6 +175,7 @@ def _check_scan(u, delta, A, B, C, D, orders, delta_bias, delta_weight) -> None:
 
 
 @torch.library.custom_op('rsmamba_mm::scan', mutates_args=())
+@operator_body
 def _scan(
     u: Tensor,
     delta: Tensor,
@@ -207,6 +209,7 @@ def _(u, delta, A, B, C, D, delta_bias, delta_weight, orders, delta_softplus, ke
 
 
 @torch.library.custom_op('rsmamba_mm::scan_backward', mutates_args=())
+@operator_body
 def _scan_backward(
     grad_y: Tensor,
     grad_last: Tensor | None,
@@ -244,10 +247,7 @@ def _scan_backward(
 @_scan_backward.register_fake
 def _(grad_y, grad_last, u, delta, A, B, C, D, delta_bias, delta_weight, *_):
     inputs = (u, delta, A, B, C, D, delta_bias, delta_weight)
-    return tuple(
-        u.new_empty(0) if x is None else torch.empty_like(x, memory_format=torch.contiguous_format)
-        for x in inputs
-    )
+    return tuple(u.new_empty(0) if x is None else x.new_empty(x.shape) for x in inputs)
 
 
 def _setup_context(ctx, inputs, output):

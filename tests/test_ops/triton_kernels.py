@@ -5,6 +5,7 @@ import os
 
 import pytest
 import torch
+from test_operators import test_convolution_is_what_its_fake_says, test_gate_is_what_its_fake_says  # noqa: F401
 from test_scan import TOLERANCE, check_rounding_of_the_gate, scan_inputs
 
 from rsmamba_mm.layers import SS2D, MultiPathMamba
@@ -148,11 +149,46 @@ def test_results_repeat_bit_by_bit(segments):
     assert all(torch.equal(first[name], second[name]) for name in first)
 
 
-def test_nothing_to_do():
-    inputs, options = draw((0, 2, 5, 4, 3), torch.float32)
+@pytest.mark.parametrize(('batch', 'length'), [(0, 5), (2, 0)])
+def test_nothing_to_do(batch, length):
+    inputs, options = draw((batch, 2, length, 4, 3), torch.float32)
     ours = run('triton', inputs, options)
-    assert ours['y'].shape == (0, 2, 5, 4) and ours['last'].shape == (0, 2, 4, 3)
-    assert ours['dA'].shape == (4, 3) and not ours['dA'].any()
+    assert ours['y'].shape == (batch, 2, length, 4) and ours['last'].shape == (batch, 2, 4, 3)
+    assert ours['dA'].shape == (4, 3) and not ours['dA'].any() and not ours['last'].any()
+    x = torch.zeros(batch, length, 4, device=DEVICE, requires_grad=True)
+    weight = torch.ones(4, 3, device=DEVICE, requires_grad=True)
+    with use_backend('triton'):
+        y = multi_order_conv1d(x, weight, None, options['orders'].to(DEVICE))
+        merged = merge_paths(y, x, x.new_ones(batch, 2))
+    (y.sum() + merged.sum()).backward()
+    assert y.shape == (batch, 2, length, 4) and merged.shape == x.grad.shape and not weight.grad.any()
+
+
+def test_nan_stays_nan():
+    """In the channel and from the step where it enters, and nowhere else."""
+    inputs, options = draw((1, 1, 5, 4, 2), torch.float32, orders=False)
+    inputs['delta'][0, 0, 2, 1] = torch.nan
+    expected = torch.zeros(1, 1, 5, 4, dtype=torch.bool)
+    expected[0, 0, 2:, 1] = True
+    ours = run('triton', inputs, options)
+    assert torch.equal(ours['y'].isnan().cpu(), expected)
+    assert ours['ddelta'].isnan().cpu()[expected].any()
+
+
+def test_gradient_of_a_shared_input_is_rounded_once():
+    """Summed over the orders in float32: that of float32 inputs of the same values, rounded."""
+    inputs, options = draw((1, 3, 9, 4, 2), torch.float16, one_u=True)
+    options['orders'] = options['orders'].to(DEVICE)
+    grads = []
+    for dtype in (torch.float16, torch.float32):
+        tensors = {
+            name: x.to(DEVICE, torch.promote_types(x.dtype, dtype)).requires_grad_()
+            for name, x in inputs.items()
+        }
+        with use_backend('triton'):
+            y = multi_order_scan(**tensors, **options)
+        grads += torch.autograd.grad(y, tensors['u'], torch.ones_like(y))
+    assert torch.equal(grads[0], grads[1].half())
 
 
 def test_states_are_kept_between_chunks_only():
@@ -285,11 +321,16 @@ def test_layers(layer):
         torch.testing.assert_close(ours, exact, rtol=1e-4, atol=1e-6)
 
 
-def test_operator_registration():
-    inputs, options = draw((1, 2, 5, 4, 1), torch.float32)
-    inputs = {name: x.to(DEVICE).requires_grad_() for name, x in inputs.items()}
+@pytest.mark.parametrize(('shared', 'rank'), [(True, 0), (False, 2)])
+def test_operator_registration(shared, rank):
+    inputs, options = draw((1, 2, 5, 4, 1), torch.float32, shared=shared, rank=rank)
+    inputs = {name: x.to(DEVICE) for name, x in inputs.items()}
     tensors = [
         inputs.get(name) for name in ('u', 'delta', 'A', 'B', 'C', 'D', 'delta_bias', 'delta_weight')
     ]
-    arguments = (*tensors, options['orders'].to(DEVICE), True, True, 'triton')
-    torch.library.opcheck(torch.ops.rsmamba_mm.scan, arguments)
+    orders = options['orders'].to(DEVICE)
+    y, last, kept = torch.ops.rsmamba_mm.scan(*tensors, orders, True, True, 'triton')
+    arguments = (y, last, *tensors, orders, True, kept, 'triton')
+    torch.library.opcheck(torch.ops.rsmamba_mm.scan_backward, arguments)
+    leaves = [None if x is None else x.requires_grad_() for x in tensors]
+    torch.library.opcheck(torch.ops.rsmamba_mm.scan, (*leaves, orders, True, True, 'triton'))

@@ -11,9 +11,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from ..numerics import without_autocast
 from ..orders import invert_orders, take
 
 
+@without_autocast
 def scan(
     u: Tensor,
     delta: Tensor,
@@ -51,6 +53,7 @@ def scan(
     return y.to(u.dtype), state
 
 
+@without_autocast
 def conv(x: Tensor, weight: Tensor, bias: Tensor | None, orders: Tensor, activation: bool) -> Tensor:
     """See :func:`rsmamba_mm.ops.multi_order_conv1d`."""
     dtype = compute_dtype(x)
@@ -65,12 +68,14 @@ def conv(x: Tensor, weight: Tensor, bias: Tensor | None, orders: Tensor, activat
     return take(y, invert_orders(orders)).to(x.dtype)
 
 
+@without_autocast
 def pool(y: Tensor, z: Tensor) -> Tensor:
     """See :func:`rsmamba_mm.ops.pool_paths`."""
     dtype = compute_dtype(y)
     return (y.to(dtype) * F.silu(z.to(dtype)).unsqueeze(1)).mean(2).to(y.dtype)
 
 
+@without_autocast
 def merge(y: Tensor, z: Tensor, weights: Tensor) -> Tensor:
     """See :func:`rsmamba_mm.ops.merge_paths`."""
     dtype = compute_dtype(y)

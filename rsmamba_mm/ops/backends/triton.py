@@ -98,7 +98,9 @@ def scan_backward(
     """As :func:`rsmamba_mm.ops.backends.torch_chunked.scan_backward`; delta's gradient has its dtype."""
     scan = _Scan(u, delta, A, B, C, D, delta_bias, delta_weight, orders, delta_softplus)
     grad_y = grad_y.contiguous()
-    grad_u, grad_delta = u.new_empty(scan.output_shape), delta.new_empty(scan.output_shape)
+    # a sum over the orders is rounded to half precision once, at its end
+    grad_u = u.new_empty(scan.output_shape, dtype=u.dtype if u.shape[1] == scan.shape[1] else scan.dtype)
+    grad_delta = delta.new_empty(scan.output_shape)
     part = (scan.segments, *scan.shape[:2])
     grad_A = scan.zeros(scan.segments, *scan.state_shape)
     grad_D, grad_bias = (scan.zeros(*part, scan.shape[3]) for _ in range(2))
@@ -214,7 +216,7 @@ def segment_chunks(chunks: int, programs: int, device: torch.device) -> int:
     enough = 16 * _processors(device)
     segments = min(chunks, triton.cdiv(enough, max(1, programs)))
     # a cut costs the exponentials of the forward once more
-    return chunks if segments < 4 else triton.cdiv(chunks, segments)
+    return max(1, chunks) if segments < 4 else triton.cdiv(chunks, segments)
 
 
 @cache
