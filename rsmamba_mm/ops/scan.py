@@ -13,7 +13,8 @@ from einops import rearrange
 from torch import Tensor
 
 from .backends import load_backend, reference, resolve_backend
-from .numerics import operator_body
+from .backends.contract import TENSORS, ScanInputs
+from .numerics import compute_dtype, operator_body, reduce_to
 
 
 def multi_order_scan(
@@ -58,10 +59,10 @@ def multi_order_scan(
         TypeError: If a tensor is complex or an integer.
         RuntimeError: If the forced backend cannot run.
     """
-    _check_scan(u, delta, A, B, C, D, orders, delta_bias, delta_weight)
+    s = ScanInputs(u, delta, A, B, C, D, delta_bias, delta_weight, orders, delta_softplus)
     backend = resolve_backend(u.device)
     if backend == 'reference':
-        y, last = reference.scan(u, delta, A, B, C, D, delta_bias, delta_weight, orders, delta_softplus)
+        y, last = reference.scan(s)
         return (y, last) if return_last_state else y
     tensors = (u, delta, A, B, C, D, delta_bias, delta_weight)
     keep_states = torch.is_grad_enabled() and any(x is not None and x.requires_grad for x in tensors)
@@ -123,7 +124,7 @@ def selective_scan(
     dtype = u.dtype
     if z is not None and dtype.is_floating_point:
         # the scan's output has u's dtype: in half precision it would be rounded before the gate too
-        u = u.to(reference.compute_dtype(u))
+        u = u.to(compute_dtype(u))
     y, last = multi_order_scan(
         rearrange(u, 'b (g d) l -> b g l d', g=groups),
         rearrange(delta, 'b (g d) l -> b g l d', g=groups),
@@ -139,39 +140,6 @@ def selective_scan(
     if z is not None:
         y = (y * F.silu(z.to(y.dtype))).to(dtype)
     return (y, rearrange(last, 'b g d n -> b (g d) n')) if return_last_state else y
-
-
-def _check_scan(u, delta, A, B, C, D, orders, delta_bias, delta_weight) -> None:
-    """Refuse what does not fit, in words, before a backend reads past the end of something."""
-    tensors = dict(u=u, delta=delta, A=A, B=B, C=C, D=D, delta_bias=delta_bias, delta_weight=delta_weight)
-    for name, x in tensors.items():
-        if x is not None and not x.is_floating_point():
-            raise TypeError(f'scan: {name} must be real floating point, got {x.dtype}')
-    if delta.dim() != 4 or A.dim() not in (2, 3):
-        raise ValueError(
-            f'scan: delta must be (B, K, L, E) and A (E, N) or (K, E, N), got {tuple(delta.shape)} '
-            f'and {tuple(A.shape)}'
-        )
-    batch, paths, length, steps = delta.shape
-    channels, states = A.shape[-2:]
-    expected = {
-        'delta': (delta, [(batch, paths, length, channels if delta_weight is None else steps)]),
-        'delta_weight': (delta_weight, [(channels, steps), (paths, channels, steps)]),
-        'u': (u, [(batch, paths, length, channels), (batch, 1, length, channels)]),
-        'A': (A, [(channels, states), (paths, channels, states)]),
-        'B': (B, [(batch, paths, length, states)]),
-        'C': (C, [(batch, paths, length, states)]),
-        'D': (D, [(channels,), (paths, channels)]),
-        'delta_bias': (delta_bias, [(channels,), (paths, channels)]),
-        'orders': (orders, [(paths, length)]),
-    }
-    for name, (x, shapes) in expected.items():
-        if x is not None and tuple(x.shape) not in shapes:
-            wanted = ' or '.join(map(str, dict.fromkeys(shapes)))
-            raise ValueError(
-                f'scan: {name} must be {wanted} beside delta of {tuple(delta.shape)} and A of '
-                f'{tuple(A.shape)}, got {tuple(x.shape)}'
-            )
 
 
 @torch.library.custom_op('rsmamba_mm::scan', mutates_args=())
@@ -190,8 +158,8 @@ def _scan(
     keep_states: bool,
     backend: str,
 ) -> tuple[Tensor, Tensor, Tensor]:
-    run = load_backend(backend).scan_forward
-    return run(u, delta, A, B, C, D, delta_bias, delta_weight, orders, delta_softplus, keep_states)
+    s = ScanInputs(u, delta, A, B, C, D, delta_bias, delta_weight, orders, delta_softplus)
+    return load_backend(backend).scan_forward(s, keep_states)
 
 
 @_scan.register_fake
@@ -200,7 +168,7 @@ def _(u, delta, A, B, C, D, delta_bias, delta_weight, orders, delta_softplus, ke
     channels, states = A.shape[-2:]
     state = (batch, paths, states, channels)
     chunks = -(-length // load_backend(backend).chunk_length(length)) if keep_states else 0
-    dtype = reference.compute_dtype(u)
+    dtype = compute_dtype(u)
     return (
         delta.new_empty((batch, paths, length, channels), dtype=u.dtype),
         delta.new_empty(state, dtype=dtype),
@@ -226,22 +194,24 @@ def _scan_backward(
     kept: Tensor,
     backend: str,
 ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]:
-    run = load_backend(backend).scan_backward
-    grads = run(
-        grad_y, grad_last, u, delta, A, B, C, D, delta_bias, delta_weight, orders, delta_softplus, kept
-    )
-    grad_u, grad_delta, *others = grads
-    grad_weight = None
+    s = ScanInputs(u, delta, A, B, C, D, delta_bias, delta_weight, orders, delta_softplus)
+    grads = load_backend(backend).scan_backward(s, grad_y, grad_last, kept)._asdict()
     if delta_weight is not None:
-        if delta_weight.dim() == 2:
-            steps, ranks = grad_delta.flatten(0, 2), delta.flatten(0, 2)
-        else:
-            steps, ranks = (x.transpose(0, 1).flatten(1, 2) for x in (grad_delta, delta))
-        grad_weight = (steps.mT @ ranks.to(steps.dtype)).to(delta_weight.dtype)
-        grad_delta = grad_delta @ delta_weight.to(grad_delta.dtype)
-    grads = (grad_u, grad_delta.to(delta.dtype), *others, grad_weight)
+        grads['delta'], grads['delta_weight'] = _through_projection(s, grads['delta'])
+    tensors = s.tensors
     # an operator returns tensors: an empty one stands for the gradient of an absent input
-    return tuple(u.new_empty(0) if grad is None else grad for grad in grads)
+    return tuple(
+        reduce_to(grads[name], tensors[name]) if name in tensors else u.new_empty(0) for name in TENSORS
+    )
+
+
+def _through_projection(s: ScanInputs, grad: Tensor) -> tuple[Tensor, Tensor]:
+    """Gradients of the steps in their low rank and of the weight, from that of the projected steps."""
+    if s.delta_weight.dim() == 2:
+        steps, ranks = grad.flatten(0, 2), s.delta.flatten(0, 2)
+    else:
+        steps, ranks = (x.transpose(0, 1).flatten(1, 2) for x in (grad, s.delta))
+    return grad @ s.delta_weight.to(grad.dtype), steps.mT @ ranks.to(steps.dtype)
 
 
 @_scan_backward.register_fake

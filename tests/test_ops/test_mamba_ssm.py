@@ -10,7 +10,7 @@ import torch
 from test_scan import assert_close, check_rounding_of_the_gate, judge, run, scan_inputs
 
 from rsmamba_mm.ops import BACKENDS, make_orders, multi_order_scan, register_backend, use_backend
-from rsmamba_mm.ops.backends import probes, reference, torch_chunked
+from rsmamba_mm.ops.backends import ScanInputs, probes, reference, torch_chunked
 
 CHUNK = 2048
 
@@ -20,7 +20,8 @@ def _scan(u, delta, A, B, C, D, z, delta_bias, delta_softplus):
     groups = B.shape[1]
     u, delta = (x.unflatten(1, (groups, -1)).mT for x in (u, delta))
     A, D, delta_bias = (None if x is None else x.unflatten(0, (groups, -1)) for x in (A, D, delta_bias))
-    y, last = reference.scan(u, delta, A, B.mT, C.mT, D, delta_bias, None, None, delta_softplus)
+    scan = ScanInputs(u, delta, A, B.mT, C.mT, D, delta_bias, delta_softplus=delta_softplus)
+    y, last = reference.scan(scan)
     return y.mT.flatten(1, 2), last.flatten(1, 2)
 
 
@@ -58,9 +59,10 @@ def stand_in() -> ModuleType:
         groups = B.shape[1]
         u, delta, grad_y = (t.unflatten(1, (groups, -1)).mT for t in (u, delta, grad_y))
         A, D, delta_bias = (None if t is None else t.unflatten(0, (groups, -1)) for t in (A, D, delta_bias))
-        inputs = (u, delta, A, B.mT, C.mT, D, delta_bias, None, None, softplus)
-        *_, kept = torch_chunked.scan_forward(*inputs, True)
-        du, ddelta, dA, dB, dC, dD, dbias = torch_chunked.scan_backward(grad_y, None, *inputs, kept)
+        scan = ScanInputs(u, delta, A, B.mT, C.mT, D, delta_bias, delta_softplus=softplus)
+        *_, kept = torch_chunked.scan_forward(scan, True)
+        du, ddelta, dA, dB, dC, dD, dbias = torch_chunked.scan_backward(scan, grad_y, None, kept)
+        dbias = None if delta_bias is None else dbias
         du, ddelta = (t.mT.flatten(1, 2).to(u.dtype) for t in (du, ddelta))
         dA, dD, dbias = (None if t is None else t.flatten(0, 1) for t in (dA, dD, dbias))
         return du, ddelta, dA, dB.mT, dC.mT, dD, dbias
