@@ -5,7 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from .backends import load_backend, reference, resolve_backend
+from .backends import reference
+from .backends.registry import choose, serving_backend
 from .numerics import operator_body
 
 
@@ -47,7 +48,7 @@ def multi_order_conv1d(
         )
     if bias is not None and bias.shape != weight.shape[:1]:
         raise ValueError(f'conv1d: bias must be ({weight.shape[0]},), got {tuple(bias.shape)}')
-    backend = resolve_backend(x.device)
+    backend = choose(x.device, 'supports_conv', x, weight)
     silu = activation == 'silu'
     if backend == 'reference':
         return reference.conv(x, weight, bias, orders, silu)
@@ -59,7 +60,7 @@ def multi_order_conv1d(
 def _conv1d(
     x: Tensor, weight: Tensor, bias: Tensor | None, orders: Tensor, silu: bool, backend: str
 ) -> Tensor:
-    return load_backend(backend).conv_forward(x, weight, bias, orders, silu)
+    return serving_backend(backend, 'supports_conv', x, weight).conv_forward(x, weight, bias, orders, silu)
 
 
 @_conv1d.register_fake
@@ -78,7 +79,7 @@ def _conv1d_backward(
     silu: bool,
     backend: str,
 ) -> tuple[Tensor, Tensor, Tensor]:
-    run = load_backend(backend).conv_backward
+    run = serving_backend(backend, 'supports_conv', x, weight).conv_backward
     grad_x, grad_weight, grad_bias = run(grad_y, x, weight, bias, orders, silu)
     return grad_x, grad_weight, x.new_empty(0) if grad_bias is None else grad_bias
 

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from .backends import load_backend, reference, resolve_backend
 from .backends.contract import TENSORS, ScanInputs
+from .backends.registry import serving_backend
 from .numerics import compute_dtype, operator_body, reduce_to
 
 
@@ -60,7 +61,7 @@ def multi_order_scan(
         RuntimeError: If the forced backend cannot run.
     """
     s = ScanInputs(u, delta, A, B, C, D, delta_bias, delta_weight, orders, delta_softplus)
-    backend = resolve_backend(u.device)
+    backend = resolve_backend(u.device, s)
     if backend == 'reference':
         y, last = reference.scan(s)
         return (y, last) if return_last_state else y
@@ -159,7 +160,7 @@ def _scan(
     backend: str,
 ) -> tuple[Tensor, Tensor, Tensor]:
     s = ScanInputs(u, delta, A, B, C, D, delta_bias, delta_weight, orders, delta_softplus)
-    return load_backend(backend).scan_forward(s, keep_states)
+    return serving_backend(backend, 'supports', s).scan_forward(s, keep_states)
 
 
 @_scan.register_fake
@@ -195,7 +196,7 @@ def _scan_backward(
     backend: str,
 ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]:
     s = ScanInputs(u, delta, A, B, C, D, delta_bias, delta_weight, orders, delta_softplus)
-    grads = load_backend(backend).scan_backward(s, grad_y, grad_last, kept)._asdict()
+    grads = serving_backend(backend, 'supports', s).scan_backward(s, grad_y, grad_last, kept)._asdict()
     if delta_weight is not None:
         grads['delta'], grads['delta_weight'] = _through_projection(s, grads['delta'])
     tensors = s.tensors

@@ -11,6 +11,9 @@ A backend is a module, entered into the table with :func:`.registry.register_bac
 
 and, where it does them in one pass, ``pool_forward``, ``pool_backward``, ``merge_forward`` and
 ``merge_backward``, as in :mod:`.triton`.
+
+What it cannot do it says: ``supports(s) -> str | None`` of a scan and ``supports_conv(x, weight)`` of a
+convolution give the reason and the cure, or None; without them it does all. ``auto`` then asks the next.
 """
 
 from __future__ import annotations

@@ -36,6 +36,19 @@ def chunk_length(length: int) -> int:
     return max(1, min(64, 2 * math.isqrt(length), length))
 
 
+def supports(s: ScanInputs) -> str | None:
+    """Why it does not scan these, or None: it holds the states of a channel on the stack."""
+    if s.states <= MAX_STATES:
+        return None
+    return f'it holds at most {MAX_STATES} states of a channel, got {s.states}: choose a smaller d_state'
+
+
+def supports_conv(x: Tensor, weight: Tensor) -> str | None:
+    """Why it does not convolve these, or None."""
+    taps = weight.shape[1]
+    return None if taps <= MAX_TAPS else f'it takes at most {MAX_TAPS} taps, got {taps}: choose fewer'
+
+
 def scan_forward(s: ScanInputs, keep_states: bool) -> tuple[Tensor, Tensor, Tensor]:
     """Run the scan; see :mod:`.contract`."""
     scan = _Scan(s)
@@ -159,10 +172,6 @@ class _Call:
 class _Scan(_Call):
     def __init__(self, s: ScanInputs):
         super().__init__(s.u)
-        if s.states > MAX_STATES:
-            raise RuntimeError(
-                f"scan backend 'cpu' holds at most {MAX_STATES} states, got {s.states}: use 'torch'"
-            )
         chunk = chunk_length(s.length)
         self.chunks = -(-s.length // chunk)
         self.groups = _groups(s.batch * s.paths, s.channels)
@@ -200,10 +209,6 @@ class _Conv(_Call):
     def __init__(self, x, weight, bias, orders, activation):
         super().__init__(x)
         taps = weight.shape[1]
-        if taps > MAX_TAPS:
-            raise RuntimeError(
-                f"scan backend 'cpu' convolves with at most {MAX_TAPS} taps, got {taps}: use 'torch'"
-            )
         x, row = self.rows(x)
         self.inputs = [x, self.dense(weight.mT), self.dense(bias), orders.contiguous()]
         batch, length, channels = x.shape

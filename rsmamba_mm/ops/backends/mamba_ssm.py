@@ -24,6 +24,16 @@ def chunk_length(length: int) -> int:
     return CHUNK
 
 
+def supports(s: ScanInputs) -> str | None:
+    """Why the kernel does not scan these, or None."""
+    if s.states <= 256 and s.dtype == torch.float32:
+        return None
+    return (
+        f'its kernel takes up to 256 states and no float64, got {s.states} states and {s.u.dtype}: '
+        'choose a smaller d_state, or float32'
+    )
+
+
 def scan_forward(s: ScanInputs, keep_states: bool) -> tuple[Tensor, Tensor, Tensor]:
     """Run the scan; see :mod:`.contract`."""
     scan = _Scan(s)
@@ -65,11 +75,6 @@ class _Scan:
     """A scan as the kernel takes it: the orders as groups of channels, in time order."""
 
     def __init__(self, s: ScanInputs):
-        if s.dtype == torch.float64 or s.states > 256:
-            raise RuntimeError(
-                f"scan backend 'mamba_ssm' takes up to 256 states and no float64, got {s.states} states "
-                f"and {s.u.dtype}: use 'torch'"
-            )
         delta = s.delta if s.delta_weight is None else s.delta @ s.delta_weight.to(s.delta.dtype).mT
         self.s, self.inverse = s, None if s.orders is None else invert_orders(s.orders)
 

@@ -1,6 +1,7 @@
 """The table of backends, and the choice among them.
 
-``auto`` takes the available backend of highest priority for the device of the tensors.
+``auto`` takes the available backend of highest priority for the device of the tensors that supports what it
+is asked for.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from types import ModuleType
 import torch
 
 from . import probes
+from .contract import ScanInputs
 
 ENVIRONMENT_VARIABLE = 'RSMAMBA_SCAN_BACKEND'
 AUTO = 'auto'
@@ -44,6 +46,9 @@ class Backend:
 
 
 BACKENDS: dict[str, Backend] = {}
+_MODULES: dict[str, ModuleType] = {}  # those loaded
+
+_OTHERS = f"Use another with rsmamba_mm.ops.use_backend(name) or {ENVIRONMENT_VARIABLE}, or 'auto'."
 
 
 def register_backend(
@@ -57,8 +62,9 @@ def register_backend(
 ) -> None:
     """Enter a backend into the table; see :class:`Backend` for the arguments."""
     BACKENDS[name] = Backend(name, module, devices, asked, priority, probe)
-    obstacle.cache_clear()
-    _automatic.cache_clear()
+    _MODULES.pop(name, None)
+    for choice in (obstacle, _automatic, _inform, _warn):
+        choice.cache_clear()
 
 
 @cache
@@ -76,19 +82,30 @@ def available_backends(device_type: str = 'cpu') -> list[str]:
 
 
 @cache
-def _automatic(device_type: str) -> str:
-    """The backend that ``auto`` means on a type of device."""
-    logger = logging.getLogger('rsmamba_mm')
+def _automatic(device_type: str, place: int) -> str | None:
+    """The backend that ``auto`` asks first on a type of device, second and so on; None after the last."""
     for backend in sorted(BACKENDS.values(), key=lambda backend: -backend.priority):
         if device_type in backend.asked:
             continue
         reason = obstacle(backend.name, device_type)
-        if reason is None:
-            logger.info("scan backend '%s' serves tensors on %s", backend.name, device_type)
+        if reason is None and place == 0:
             return backend.name
-        if backend.devices is None or device_type in backend.devices:
-            logger.warning("scan backend '%s' would be faster but cannot run: %s", backend.name, reason)
-    raise RuntimeError(f'no scan backend runs on {device_type}')
+        if reason is None:
+            place -= 1
+        elif backend.devices is None or device_type in backend.devices:
+            _warn("scan backend '%s' would be faster but cannot run: %s", backend.name, reason)
+    return None
+
+
+@cache
+def _warn(message: str, *details: str) -> None:
+    """Log a warning, once."""
+    logging.getLogger('rsmamba_mm').warning(message, *details)
+
+
+@cache
+def _inform(name: str, device_type: str) -> None:
+    logging.getLogger('rsmamba_mm').info("scan backend '%s' serves tensors on %s", name, device_type)
 
 
 def _checked(name: str, source: str) -> str:
@@ -131,30 +148,82 @@ class use_backend:
 _FROM_ENVIRONMENT = os.environ.get(ENVIRONMENT_VARIABLE, AUTO)
 
 
-def resolve_backend(device: torch.device) -> str:
+def resolve_backend(device: torch.device, scan: ScanInputs | None = None) -> str:
     """The backend that serves tensors on a device: the forced one, else the best available.
 
-    ``torch.compile`` takes the answer as a constant.
+    Args:
+        device (torch.device): Where the tensors are.
+        scan (ScanInputs, optional): What it is to serve; None asks for the device alone. Defaults to None.
+
+    Returns:
+        str: Its name. ``torch.compile`` guards on what it depends on.
 
     Raises:
         ValueError: If the environment variable names no backend.
-        RuntimeError: If the forced backend cannot run there; the message says why.
+        RuntimeError: If the forced backend cannot run there, or not serve the scan; the message says why.
     """
-    return _resolve(device.type)
+    return choose(device, '') if scan is None else choose(device, 'supports', scan)
+
+
+def choose(device: torch.device, question: str, *call) -> str:
+    """As :func:`resolve_backend`, by what the backends answer to a question about a call.
+
+    Args:
+        device (torch.device): Where the tensors are.
+        question (str): A function that backends may have, ``supports`` or ``supports_conv``.
+        *call: Its arguments.
+    """
+    place, refused = 0, None
+    while (name := _candidate(device.type, place)) is not None:
+        reason = _refusal(name, question, *call)
+        if reason is None:
+            if refused is not None and not torch.compiler.is_compiling():
+                _warn("scan backend '%s' would be faster but does not serve this: %s", *refused)
+            return name
+        place, refused = place + 1, refused or (name, reason)
+    if refused is None:
+        raise RuntimeError(f'no scan backend runs on {device.type}')
+    raise RuntimeError(
+        f"scan backend '{refused[0]}' was asked for but does not serve this: {refused[1]}. {_OTHERS}"
+    )
 
 
 @torch.compiler.assume_constant_result
-def _resolve(device_type: str) -> str:
+def _candidate(device_type: str, place: int) -> str | None:
+    """The forced backend, else the one that ``auto`` asks at this place; None after the last."""
     name = use_backend._forced or _checked(_FROM_ENVIRONMENT, ENVIRONMENT_VARIABLE)
     if name == AUTO:
-        return _automatic(device_type)
-    reason = obstacle(name, device_type)
-    if reason is not None:
-        raise RuntimeError(
-            f"scan backend '{name}' was asked for but cannot run: {reason}. "
-            f"Use another with rsmamba_mm.ops.use_backend(name) or {ENVIRONMENT_VARIABLE}, or 'auto'."
-        )
+        name = _automatic(device_type, place)
+        if name is not None and place == 0:
+            _inform(name, device_type)
+    elif place:
+        return None
+    else:
+        reason = obstacle(name, device_type)
+        if reason is not None:
+            raise RuntimeError(f"scan backend '{name}' was asked for but cannot run: {reason}. {_OTHERS}")
+    if name is not None:
+        load_backend(name)
     return name
+
+
+def _refusal(name: str, question: str, *call) -> str | None:
+    """Why a loaded backend does not serve a call, or None."""
+    function = getattr(_MODULES[name], question, None) if question else None
+    return None if function is None else function(*call)
+
+
+def serving_backend(name: str, question: str, *call) -> ModuleType:
+    """The module of the backend that was chosen for a call.
+
+    Raises:
+        RuntimeError: If it does not serve the call after all.
+    """
+    module = load_backend(name)
+    reason = _refusal(name, question, *call)
+    if reason is not None:
+        raise RuntimeError(f"scan backend '{name}' does not serve this: {reason}")
+    return module
 
 
 @torch.compiler.assume_constant_result
@@ -165,7 +234,9 @@ def offers(name: str, function: str) -> bool:
 
 def load_backend(name: str) -> ModuleType:
     """The module that implements a backend."""
-    return import_module(BACKENDS[name].module)
+    if name not in _MODULES:
+        _MODULES[name] = import_module(BACKENDS[name].module)
+    return _MODULES[name]
 
 
 def _probe_cpu() -> str | None:

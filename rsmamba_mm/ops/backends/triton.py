@@ -44,6 +44,19 @@ def chunk_length(length: int) -> int:
     return CHUNK
 
 
+def supports(s: ScanInputs) -> str | None:
+    """Why it does not scan these, or None: within a sequence it counts in 32 bits."""
+    # a row of a projection is as far from the next as the projection is wide
+    distances = [x.stride(2) if x.stride(3) == 1 else 0 for x in (s.delta, s.B, s.C)]
+    widest = max(s.channels, s.states, s.delta.shape[-1], *distances)
+    if s.length * widest < 2**31:
+        return None
+    return (
+        f'it counts up to 2^31 elements of a sequence, and this one has {s.length} rows of {widest}: '
+        'scan shorter sequences'
+    )
+
+
 def scan_forward(s: ScanInputs, keep_states: bool) -> tuple[Tensor, Tensor, Tensor]:
     """Run the scan; see :mod:`.contract`."""
     scan = _Scan(s)
@@ -125,12 +138,6 @@ class _Scan:
         if s.rank > MAX_RANK:
             delta, weight = delta @ weight.to(delta.dtype).mT, None
         (delta, delta_row), (B, B_row), (C, C_row) = rows(delta), rows(s.B), rows(s.C)
-        widest = max(s.channels, delta_row, B_row, C_row)
-        if s.length * widest >= 2**31:
-            raise RuntimeError(
-                f"scan backend 'triton' counts up to 2^31 elements of a sequence, and this one has "
-                f"{s.length} rows of {widest}: use the 'torch' backend or shorter sequences"
-            )
         self.A, A_path = self.parameter(s.A.mT.to(self.dtype) * LOG2_E, 2)
         D, D_path = self.parameter(s.D, 1)
         bias, bias_path = self.parameter(s.delta_bias, 1)
