@@ -7,13 +7,15 @@ shuffled copies, and their inverses, exist nowhere outside a backend.
 
 from __future__ import annotations
 
+from types import ModuleType
+
 import torch
 import torch.nn.functional as F
 from einops import rearrange
 from torch import Tensor
 
 from .backends import load_backend, reference, resolve_backend
-from .backends.contract import TENSORS, ScanInputs
+from .backends.contract import TENSORS, ScanInputs, check_like, check_orders_outside, check_orders_range
 from .backends.registry import serving_backend
 from .numerics import compute_dtype, operator_body, reduce_to
 
@@ -56,13 +58,14 @@ def multi_order_scan(
         ``return_last_state`` also ``(B, K, E, N)``, at least float32.
 
     Raises:
-        ValueError: If the shapes do not fit together.
+        ValueError: If the shapes do not fit together, or an order reads a token that is not there.
         TypeError: If a tensor is complex or an integer.
-        RuntimeError: If the forced backend cannot run.
+        RuntimeError: If the forced backend cannot run, or not serve this.
     """
     s = ScanInputs(u, delta, A, B, C, D, delta_bias, delta_weight, orders, delta_softplus)
     backend = resolve_backend(u.device, s)
     if backend == 'reference':
+        check_orders_outside('scan', orders, s.length)
         y, last = reference.scan(s)
         return (y, last) if return_last_state else y
     tensors = (u, delta, A, B, C, D, delta_bias, delta_weight)
@@ -143,6 +146,11 @@ def selective_scan(
     return (y, rearrange(last, 'b g d n -> b (g d) n')) if return_last_state else y
 
 
+def _chunks(backend: ModuleType, length: int) -> int:
+    """How many states a backend keeps of a sequence."""
+    return -(-length // backend.chunk_length(length))
+
+
 @torch.library.custom_op('rsmamba_mm::scan', mutates_args=())
 @operator_body
 def _scan(
@@ -160,6 +168,7 @@ def _scan(
     backend: str,
 ) -> tuple[Tensor, Tensor, Tensor]:
     s = ScanInputs(u, delta, A, B, C, D, delta_bias, delta_weight, orders, delta_softplus)
+    check_orders_range('scan', orders, s.length)
     return serving_backend(backend, 'supports', s).scan_forward(s, keep_states)
 
 
@@ -168,7 +177,7 @@ def _(u, delta, A, B, C, D, delta_bias, delta_weight, orders, delta_softplus, ke
     batch, paths, length = delta.shape[:3]
     channels, states = A.shape[-2:]
     state = (batch, paths, states, channels)
-    chunks = -(-length // load_backend(backend).chunk_length(length)) if keep_states else 0
+    chunks = _chunks(load_backend(backend), length) if keep_states else 0
     dtype = compute_dtype(u)
     return (
         delta.new_empty((batch, paths, length, channels), dtype=u.dtype),
@@ -196,7 +205,17 @@ def _scan_backward(
     backend: str,
 ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]:
     s = ScanInputs(u, delta, A, B, C, D, delta_bias, delta_weight, orders, delta_softplus)
-    grads = serving_backend(backend, 'supports', s).scan_backward(s, grad_y, grad_last, kept)._asdict()
+    check_orders_range('scan', orders, s.length, again=True)
+    module = serving_backend(backend, 'supports', s)
+    kept_shape = (_chunks(module, s.length), *s.state_shape)
+    check_like(
+        'scan',
+        u,
+        grad_y=(grad_y, s.output_shape),
+        grad_last=(grad_last, s.state_shape),
+        kept=(kept, kept_shape),
+    )
+    grads = module.scan_backward(s, grad_y, grad_last, kept.to(s.dtype).contiguous())._asdict()
     if delta_weight is not None:
         grads['delta'], grads['delta_weight'] = _through_projection(s, grads['delta'])
     tensors = s.tensors

@@ -8,13 +8,14 @@ import torch
 from rsmamba_mm.ops import (
     available_backends,
     make_orders,
+    mamba_inner,
     merge_paths,
     multi_order_conv1d,
     multi_order_scan,
     pool_paths,
     use_backend,
 )
-from rsmamba_mm.ops.backends import offers
+from rsmamba_mm.ops.backends import contract, offers
 
 BACKENDS = available_backends()
 FAST_BACKENDS = [name for name in BACKENDS if name != 'reference']
@@ -155,3 +156,77 @@ def test_gradient_of_a_shared_input_is_rounded_once(backend):
             y = multi_order_scan(*inputs[:6], two_orders(9), *inputs[6:], delta_softplus=True)
         grads += torch.autograd.grad(y, inputs[0], torch.ones_like(y))
     assert torch.equal(grads[0], grads[1].half())
+
+
+@pytest.mark.parametrize('backend', BACKENDS)
+@pytest.mark.parametrize('token', [-1, 6, 2**40])
+def test_orders_outside_of_the_sequence_are_refused(backend, token):
+    """Before anything is read there, forwards and on the way back."""
+    tensors, orders = leaves(scan_tensors()), two_orders(6)
+    orders[1, 4] = token
+    u, delta, A, B, C, D, bias, _ = tensors
+    weights = dict(x_proj_weight=torch.zeros(8, 4), dt_proj_weight=torch.zeros(4, 2), dt_proj_bias=None)
+    message = f'order 1 reads token {token} at step 4, and the tokens of a sequence of length 6 are 0 to 5'
+    with use_backend(backend):
+        with pytest.raises(ValueError, match=f'scan: {message}'):
+            multi_order_scan(u, delta, A, B, C, D, orders, bias)
+        with pytest.raises(ValueError, match=f'conv1d: {message}'):
+            multi_order_conv1d(u[:, 0], A, None, orders)
+        with pytest.raises(ValueError, match=f'conv1d: {message}'):
+            mamba_inner(u[:, 0], A, None, A=A, D=D, orders=orders, **weights)
+
+
+@pytest.mark.parametrize('backend', FAST_BACKENDS)
+def test_a_backward_refuses_what_a_forward_did_not_leave(backend):
+    tensors, orders = scan_tensors(), two_orders(6)
+    y, last, kept = OPS.scan(*tensors, orders, True, True, backend)
+    good = dict(grad_y=y, grad_last=last, orders=orders, kept=kept)
+    for name, wrong in (
+        ('grad_y', y[:, :, 1:]),
+        ('grad_last', last.mT),
+        ('kept', kept[1:]),
+        ('kept', kept.long()),
+        ('orders', orders + 1),
+    ):
+        given = good | {name: wrong}
+        with pytest.raises(
+            ValueError, match=rf'scan: {name} must be floating|scan: order \d reads token 6'
+        ):
+            OPS.scan_backward(
+                given['grad_y'], given['grad_last'], *tensors, given['orders'], True, given['kept'], backend
+            )
+    x, weight = torch.randn(2, 6, 4), torch.randn(4, 3)
+    with pytest.raises(ValueError, match=r'conv1d: grad_y must be floating point \(2, 2, 6, 4\) on cpu'):
+        OPS.conv1d_backward(x, x, weight, None, orders, True, backend)
+    with pytest.raises(ValueError, match='conv1d: x must be'):
+        OPS.conv1d(x, weight[1:], None, orders, True, backend)
+
+
+@pytest.mark.parametrize('backend', FUSED_BACKENDS)
+def test_the_gate_refuses_what_does_not_fit(backend):
+    y, z, weights = torch.randn(2, 3, 6, 4), torch.randn(2, 6, 4), torch.rand(2, 3)
+    with pytest.raises(ValueError, match='paths: y must be'):
+        OPS.pool(y, z[:, 1:], backend)
+    with pytest.raises(ValueError, match='paths: weights must be'):
+        OPS.merge(y, z, weights[1:], backend)
+    with pytest.raises(ValueError, match=r'paths: grad must be floating point \(2, 3, 4\)'):
+        OPS.pool_backward(z, y, z, backend)
+    with pytest.raises(ValueError, match=r'paths: grad must be floating point \(2, 6, 4\)'):
+        OPS.merge_backward(y, y, z, weights, backend)
+    with pytest.raises(TypeError, match=r'paths: z must be real floating point, got torch\.int64'):
+        OPS.pool(y, z.long(), backend)
+
+
+def test_orders_on_a_device_are_checked_once_as_they_stand(monkeypatch):
+    """The way without a synchronisation, here on the CPU."""
+    asked = []
+    monkeypatch.setattr(
+        torch, '_assert_async', lambda right, message: asked.append((right.item(), message))
+    )
+    orders = two_orders(6)
+    for length in (6, 6, 5):
+        contract._assert_range('scan', orders, length)
+    orders[0, 0] = -1
+    contract._assert_range('scan', orders, 6)
+    assert [right for right, _ in asked] == [True, False, False]
+    assert asked[-1][1] == 'scan: an order reads outside of a sequence of length 6'

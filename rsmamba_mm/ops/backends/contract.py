@@ -23,6 +23,7 @@ from typing import NamedTuple
 
 import torch
 from torch import Tensor
+from torch.utils.weak import WeakTensorKeyDictionary
 
 from ..numerics import compute_dtype
 
@@ -181,3 +182,75 @@ def check_orders_type(name: str, orders: Tensor | None, device: torch.device) ->
         raise TypeError(f'{name}: orders must be int64 indices, got {orders.dtype}: use orders.long()')
     if orders.device != device:
         raise ValueError(f'{name}: orders are on {orders.device} and the tokens on {device}')
+
+
+def check_orders_range(name: str, orders: Tensor | None, length: int, again: bool = False) -> None:
+    """Refuse orders that read outside of the sequence, before a backend does.
+
+    On a device the answer is not waited for: the device stops there, and it is not asked twice.
+
+    Args:
+        name (str): Of the operator, for the message.
+        orders (Tensor, optional): ``(K, L)`` int64.
+        length (int): Tokens L.
+        again (bool): Whether a forward has had the same orders. Defaults to False.
+
+    Raises:
+        ValueError: If an entry is negative or not below ``length``.
+    """
+    if orders is None or orders.numel() == 0:
+        return
+    if orders.device.type != 'cpu':
+        if not again:
+            _assert_range(name, orders, length)
+        return
+    low, high = orders.aminmax()
+    if low.item() >= 0 and high.item() < length:
+        return
+    row, step = ((orders < 0) | (orders >= length)).nonzero()[0].tolist()
+    raise ValueError(
+        f'{name}: order {row} reads token {orders[row, step].item()} at step {step}, and the tokens of a '
+        f'sequence of length {length} are 0 to {length - 1}'
+    )
+
+
+def check_orders_outside(name: str, orders: Tensor | None, length: int) -> None:
+    """As :func:`check_orders_range` outside of an operator, where there may be no values to look at."""
+    traced = torch.compiler.is_compiling() or torch.jit.is_tracing()
+    if not traced and type(orders) is Tensor and not orders.is_meta:
+        check_orders_range(name, orders, length)
+
+
+# orders on a device that were found in range: for which length, and as which version of the tensor
+_IN_RANGE = WeakTensorKeyDictionary()
+
+
+def _assert_range(name: str, orders: Tensor, length: int) -> None:
+    """As :func:`check_orders_range` without waiting for the device; once for a tensor as it stands."""
+    state = None if orders.is_inference() else (length, orders._version)
+    if state is not None and _IN_RANGE.get(orders) == state:
+        return
+    low, high = orders.aminmax()
+    message = f'{name}: an order reads outside of a sequence of length {length}'
+    torch._assert_async((low >= 0) & (high < length), message)
+    _IN_RANGE[orders] = state
+
+
+def check_like(name: str, like: Tensor, **tensors: tuple[Tensor | None, tuple[int, ...]]) -> None:
+    """Refuse what an operator is given beside its inputs where it has not the shape that is due.
+
+    Args:
+        name (str): Of the operator, for the message.
+        like (Tensor): One of its inputs, for the device.
+        **tensors: Tensors, or None, and the shapes due.
+
+    Raises:
+        ValueError: If one has another shape, no real numbers, or lies on another device.
+    """
+    for key, (x, shape) in tensors.items():
+        if x is None or (x.shape == shape and x.device == like.device and x.is_floating_point()):
+            continue
+        raise ValueError(
+            f'{name}: {key} must be floating point {tuple(shape)} on {like.device}, got {x.dtype} '
+            f'{tuple(x.shape)} on {x.device}'
+        )

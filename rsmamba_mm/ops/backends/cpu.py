@@ -162,11 +162,20 @@ class _Call:
         function = getattr(_library(), f'{name}_{SUFFIXES[self.dtype]}')
         function(
             (ctypes.c_int64 * len(self.sizes))(*self.sizes),
-            _pointers([*self.inputs, *inputs]),
-            _pointers(outputs),
+            self.pointers([*self.inputs, *inputs]),
+            self.pointers(outputs),
             ctypes.c_int64(self.groups),
             ctypes.c_int(torch.get_num_threads()),
         )
+
+    def pointers(self, tensors: list[Tensor | None]) -> ctypes.Array:
+        """Addresses: the operator has checked the sizes, :meth:`dense` or :meth:`rows` set the layout."""
+        for x in tensors:
+            if x is not None and (x.device.type != 'cpu' or x.dtype not in (self.dtype, torch.int64)):
+                raise TypeError(
+                    f"scan backend 'cpu' reads {self.dtype} on cpu, got {x.dtype} on {x.device}"
+                )
+        return (ctypes.c_void_p * len(tensors))(*(0 if x is None else x.data_ptr() for x in tensors))
 
 
 class _Scan(_Call):
@@ -233,11 +242,6 @@ def _groups(sequences: int, channels: int) -> int:
     enough = min(most, -(-4 * threads // max(1, sequences)))
     even = (groups for groups in range(enough, most + 1) if sequences * groups % threads == 0)
     return next(even, enough)
-
-
-def _pointers(tensors: list[Tensor | None]):
-    addresses = (0 if x is None else x.data_ptr() for x in tensors)
-    return (ctypes.c_void_p * len(tensors))(*addresses)
 
 
 @cache
