@@ -7,10 +7,11 @@ from types import ModuleType
 
 import pytest
 import torch
-from test_scan import assert_close, check_rounding_of_the_gate, judge, run, scan_inputs
+from test_scan import assert_close, check_rounding_of_the_gate, run, scan_inputs
 
-from rsmamba_mm.ops import BACKENDS, make_orders, multi_order_scan, register_backend, use_backend
+from rsmamba_mm.ops import BACKENDS, make_orders, register_backend
 from rsmamba_mm.ops.backends import ScanInputs, probes, reference, torch_chunked
+from rsmamba_mm.ops.testing import exact_scan
 
 CHUNK = 2048
 
@@ -102,11 +103,8 @@ def test_gather_scatter_and_gradients(kernel, dtype, shared, one_u, ordered, sof
 
 def assert_equal(inputs, options, dtype=torch.float32):
     """As the reference, but for the gradient of the last state, which the kernel has not."""
-    exact = judge(inputs, last_weight=0.0, **options)
-    with use_backend('mamba_ssm'):
-        y, last = multi_order_scan(**inputs, return_last_state=True, **options)
-    (y.double() * torch.cos(torch.arange(y.numel(), dtype=torch.float64)).view(y.shape)).sum().backward()
-    ours = dict(y=y, last=last, **{f'd{name}': x.grad for name, x in inputs.items() if x is not None})
+    exact = exact_scan(inputs, last_weight=0.0, **options)
+    ours = run(inputs, 'mamba_ssm', last_weight=0.0, **options)
     assert_close(ours, exact, dtype)
 
 

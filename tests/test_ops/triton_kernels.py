@@ -6,7 +6,7 @@ import os
 import pytest
 import torch
 from test_operators import test_convolution_is_what_its_fake_says, test_gate_is_what_its_fake_says  # noqa: F401
-from test_scan import TOLERANCE, check_rounding_of_the_gate, scan_inputs
+from test_scan import assert_close, check_rounding_of_the_gate, scan_inputs
 
 from rsmamba_mm.layers import SS2D, MultiPathMamba
 from rsmamba_mm.ops import (
@@ -19,6 +19,7 @@ from rsmamba_mm.ops import (
     use_backend,
 )
 from rsmamba_mm.ops.backends import triton as backend
+from rsmamba_mm.ops.testing import exact_scan, run_scan
 
 INTERPRETED = os.environ.get('TRITON_INTERPRET') == '1'
 DEVICE = 'cpu' if INTERPRETED else 'cuda'
@@ -70,24 +71,11 @@ def draw(shape, dtype, **settings):
     return inputs, dict(orders=orders, delta_softplus=settings['softplus'])
 
 
-def run(name, inputs, options, last=True):
-    """Outputs and gradients, in float64 on the CPU."""
-    device, dtype = ('cpu', torch.float64) if name == 'reference' else (DEVICE, None)
-    inputs = {key: x.to(device, dtype or x.dtype).detach().requires_grad_() for key, x in inputs.items()}
-    orders = None if options['orders'] is None else options['orders'].to(device)
-    with use_backend(name):
-        y, state = multi_order_scan(**inputs, **{**options, 'orders': orders}, return_last_state=True)
-    weights = torch.cos(torch.arange(y.numel(), dtype=torch.float64, device=device)).view(y.shape)
-    total = (y.double() * weights).sum()
-    (total + state.double().sum() if last else total).backward()
-    return dict(y=y, last=state, **{f'd{key}': x.grad for key, x in inputs.items()})
-
-
-def assert_equal(ours, exact, dtype):
-    for name, expected in exact.items():
-        scale = expected.abs().max().clamp(min=1e-6)
-        error = ((ours[name].double().cpu() - expected).abs().max() / scale).item()
-        assert error < TOLERANCE[dtype], f'{name}: relative error {error:.1e}'
+def run(name, inputs, options, last_weight=1.0):
+    """Outputs and gradients; the reference's in float64 on the CPU."""
+    if name == 'reference':
+        return exact_scan(inputs, **options, last_weight=last_weight)
+    return run_scan(name, inputs, **options, last_weight=last_weight, device=DEVICE)
 
 
 @pytest.mark.parametrize(
@@ -106,7 +94,7 @@ def assert_equal(ours, exact, dtype):
 )
 def test_scan(shape, dtype, segments):
     inputs, options = draw(shape, dtype)
-    assert_equal(run('triton', inputs, options), run('reference', inputs, options), dtype)
+    assert_close(run('triton', inputs, options), run('reference', inputs, options), dtype)
 
 
 @pytest.mark.parametrize(
@@ -126,13 +114,13 @@ def test_scan_options(settings, segments):
     inputs, options = draw((1, 2, 11, 6, 2), torch.float64, **settings)
     if settings.get('rank') and not settings.get('softplus', True):
         inputs['delta'], inputs['delta_weight'] = inputs['delta'].abs() / 8, inputs['delta_weight'].abs()
-    assert_equal(run('triton', inputs, options), run('reference', inputs, options), torch.float64)
+    assert_close(run('triton', inputs, options), run('reference', inputs, options), torch.float64)
 
 
 def test_without_a_gradient_of_the_last_state():
     inputs, options = draw((1, 2, 11, 6, 2), torch.float64)
-    ours, exact = (run(name, inputs, options, last=False) for name in ('triton', 'reference'))
-    assert_equal(ours, exact, torch.float64)
+    ours, exact = (run(name, inputs, options, last_weight=0.0) for name in ('triton', 'reference'))
+    assert_close(ours, exact, torch.float64)
 
 
 def test_steps_near_zero_keep_their_precision():
