@@ -5,7 +5,10 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from .backends import load_backend, reference, resolve_backend
+from .backends import reference
+from .backends.contract import check_like, check_orders_outside, check_orders_range, check_orders_type
+from .backends.registry import choose, serving_backend
+from .numerics import operator_body
 
 
 def multi_order_conv1d(
@@ -31,11 +34,30 @@ def multi_order_conv1d(
         Tensor: ``(B, K, L, E)`` in token order and x's dtype.
 
     Raises:
-        ValueError: If the shapes do not fit together or the activation is another.
-        RuntimeError: If the forced backend cannot run.
+        ValueError: If the shapes do not fit together, the activation is another, or an order reads a token
+            that is not there.
+        TypeError: If a tensor is complex or an integer.
+        RuntimeError: If the forced backend cannot run, or not serve this.
     """
     if activation not in ('silu', None):
         raise ValueError(f"conv1d: activation must be 'silu' or None, got {activation!r}")
+    _check(x, weight, bias, orders)
+    backend = choose(x.device, 'supports_conv', x, weight)
+    silu = activation == 'silu'
+    if backend == 'reference':
+        check_orders_outside('conv1d', orders, x.shape[1])
+        return reference.conv(x, weight, bias, orders, silu)
+    return torch.ops.rsmamba_mm.conv1d(x, weight, bias, orders, silu, backend)
+
+
+def _check(x: Tensor, weight: Tensor, bias: Tensor | None, orders: Tensor) -> None:
+    """Refuse what does not fit, in words, before a backend reads past the end of something."""
+    for name, tensor in dict(x=x, weight=weight, bias=bias).items():
+        if tensor is not None and not tensor.is_floating_point():
+            raise TypeError(f'conv1d: {name} must be real floating point, got {tensor.dtype}')
+        if tensor is not None and tensor.device != x.device:
+            raise ValueError(f'conv1d: {name} is on {tensor.device} and x on {x.device}')
+    check_orders_type('conv1d', orders, x.device)
     if x.dim() != 3 or weight.dim() != 2 or weight.shape[0] != x.shape[2]:
         raise ValueError(
             f'conv1d: x must be (B, L, E) and weight (E, W), got {tuple(x.shape)} and {tuple(weight.shape)}'
@@ -46,18 +68,16 @@ def multi_order_conv1d(
         )
     if bias is not None and bias.shape != weight.shape[:1]:
         raise ValueError(f'conv1d: bias must be ({weight.shape[0]},), got {tuple(bias.shape)}')
-    backend = resolve_backend(x.device)
-    silu = activation == 'silu'
-    if backend == 'reference':
-        return reference.conv(x, weight, bias, orders, silu)
-    return torch.ops.rsmamba_mm.conv1d(x, weight, bias, orders, silu, backend)
 
 
 @torch.library.custom_op('rsmamba_mm::conv1d', mutates_args=())
+@operator_body
 def _conv1d(
     x: Tensor, weight: Tensor, bias: Tensor | None, orders: Tensor, silu: bool, backend: str
 ) -> Tensor:
-    return load_backend(backend).conv_forward(x, weight, bias, orders, silu)
+    _check(x, weight, bias, orders)
+    check_orders_range('conv1d', orders, x.shape[1])
+    return serving_backend(backend, 'supports_conv', x, weight).conv_forward(x, weight, bias, orders, silu)
 
 
 @_conv1d.register_fake
@@ -66,6 +86,7 @@ def _(x, weight, bias, orders, silu, backend):
 
 
 @torch.library.custom_op('rsmamba_mm::conv1d_backward', mutates_args=())
+@operator_body
 def _conv1d_backward(
     grad_y: Tensor,
     x: Tensor,
@@ -75,14 +96,17 @@ def _conv1d_backward(
     silu: bool,
     backend: str,
 ) -> tuple[Tensor, Tensor, Tensor]:
-    run = load_backend(backend).conv_backward
+    _check(x, weight, bias, orders)
+    check_orders_range('conv1d', orders, x.shape[1], again=True)
+    check_like('conv1d', x, grad_y=(grad_y, (x.shape[0], len(orders), *x.shape[1:])))
+    run = serving_backend(backend, 'supports_conv', x, weight).conv_backward
     grad_x, grad_weight, grad_bias = run(grad_y, x, weight, bias, orders, silu)
     return grad_x, grad_weight, x.new_empty(0) if grad_bias is None else grad_bias
 
 
 @_conv1d_backward.register_fake
 def _(grad_y, x, weight, bias, orders, silu, backend):
-    grad_bias = x.new_empty(0) if bias is None else torch.empty_like(bias)
+    grad_bias = x.new_empty(0) if bias is None else bias.new_empty(bias.shape)
     return x.new_empty(x.shape), weight.new_empty(weight.shape), grad_bias
 
 

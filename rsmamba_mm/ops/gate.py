@@ -6,6 +6,8 @@ import torch
 from torch import Tensor
 
 from .backends import load_backend, offers, reference, resolve_backend
+from .backends.contract import check_like
+from .numerics import operator_body
 
 
 def pool_paths(y: Tensor, z: Tensor) -> Tensor:
@@ -20,6 +22,7 @@ def pool_paths(y: Tensor, z: Tensor) -> Tensor:
 
     Raises:
         ValueError: If the shapes do not fit together.
+        TypeError: If a tensor is complex or an integer.
     """
     _check(y, z)
     backend = _fused(y)
@@ -39,21 +42,27 @@ def merge_paths(y: Tensor, z: Tensor, weights: Tensor) -> Tensor:
 
     Raises:
         ValueError: If the shapes do not fit together.
+        TypeError: If a tensor is complex or an integer.
     """
-    _check(y, z)
-    if weights.shape != y.shape[:2]:
-        raise ValueError(f'paths: weights must be {tuple(y.shape[:2])}, got {tuple(weights.shape)}')
+    _check(y, z, weights)
     backend = _fused(y)
     if backend is None:
         return reference.merge(y, z, weights)
     return torch.ops.rsmamba_mm.merge(y, z, weights, backend)
 
 
-def _check(y: Tensor, z: Tensor) -> None:
+def _check(y: Tensor, z: Tensor, weights: Tensor | None = None) -> None:
     if y.dim() != 4 or z.shape != (y.shape[0], *y.shape[2:]):
         raise ValueError(
             f'paths: y must be (B, K, L, E) and z (B, L, E), got {tuple(y.shape)} and {tuple(z.shape)}'
         )
+    if weights is not None and weights.shape != y.shape[:2]:
+        raise ValueError(f'paths: weights must be {tuple(y.shape[:2])}, got {tuple(weights.shape)}')
+    for name, x in dict(y=y, z=z, weights=weights).items():
+        if x is not None and not x.is_floating_point():
+            raise TypeError(f'paths: {name} must be real floating point, got {x.dtype}')
+        if x is not None and x.device != y.device:
+            raise ValueError(f'paths: {name} is on {x.device} and y on {y.device}')
 
 
 def _fused(y: Tensor) -> str | None:
@@ -63,7 +72,9 @@ def _fused(y: Tensor) -> str | None:
 
 
 @torch.library.custom_op('rsmamba_mm::pool', mutates_args=())
+@operator_body
 def _pool(y: Tensor, z: Tensor, backend: str) -> Tensor:
+    _check(y, z)
     return load_backend(backend).pool_forward(y, z)
 
 
@@ -73,7 +84,10 @@ def _(y, z, backend):
 
 
 @torch.library.custom_op('rsmamba_mm::pool_backward', mutates_args=())
+@operator_body
 def _pool_backward(grad: Tensor, y: Tensor, z: Tensor, backend: str) -> tuple[Tensor, Tensor]:
+    _check(y, z)
+    check_like('paths', y, grad=(grad, (*y.shape[:2], y.shape[3])))
     return load_backend(backend).pool_backward(grad, y, z)
 
 
@@ -83,7 +97,9 @@ def _(grad, y, z, backend):
 
 
 @torch.library.custom_op('rsmamba_mm::merge', mutates_args=())
+@operator_body
 def _merge(y: Tensor, z: Tensor, weights: Tensor, backend: str) -> Tensor:
+    _check(y, z, weights)
     return load_backend(backend).merge_forward(y, z, weights)
 
 
@@ -93,9 +109,12 @@ def _(y, z, weights, backend):
 
 
 @torch.library.custom_op('rsmamba_mm::merge_backward', mutates_args=())
+@operator_body
 def _merge_backward(
     grad: Tensor, y: Tensor, z: Tensor, weights: Tensor, backend: str
 ) -> tuple[Tensor, Tensor, Tensor]:
+    _check(y, z, weights)
+    check_like('paths', y, grad=(grad, tuple(z.shape)))
     return load_backend(backend).merge_backward(grad, y, z, weights)
 
 

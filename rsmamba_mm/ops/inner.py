@@ -6,7 +6,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from .backends import resolve_backend
+from .backends import ScanInputs, resolve_backend
+from .backends.registry import choose
 from .conv import multi_order_conv1d
 from .scan import multi_order_scan
 
@@ -47,11 +48,10 @@ def mamba_inner(
         RuntimeError: If the forced backend cannot run.
     """
     tensors = (x, conv_weight, conv_bias, x_proj_weight, dt_proj_weight, dt_proj_bias, A, D)
-    backend = resolve_backend(x.device)
     differentiable = torch.is_grad_enabled() and any(t is not None and t.requires_grad for t in tensors)
     # a trace, as MMEngine's counter makes one, should show the operators
-    if differentiable and backend != 'reference' and not torch.jit.is_tracing():
-        return _MambaInner.apply(*tensors, orders, backend)
+    if differentiable and resolve_backend(x.device) != 'reference' and not torch.jit.is_tracing():
+        return _MambaInner.apply(*tensors, orders)
     u = multi_order_conv1d(x, conv_weight, conv_bias, orders)
     dt, B, C = _parts(F.linear(u, x_proj_weight), dt_proj_weight, A)
     return multi_order_scan(
@@ -67,14 +67,15 @@ def _parts(projected: Tensor, dt_weight: Tensor, A: Tensor) -> tuple[Tensor, ...
 
 class _MambaInner(torch.autograd.Function):
     @staticmethod
-    def forward(ctx, x, conv_weight, conv_bias, x_proj_weight, dt_weight, dt_bias, A, D, orders, backend):
+    def forward(ctx, x, conv_weight, conv_bias, x_proj_weight, dt_weight, dt_bias, A, D, orders):
+        conv_backend = choose(x.device, 'supports_conv', x, conv_weight)
         u = multi_order_conv1d(x, conv_weight, conv_bias, orders)
         projected = F.linear(u, x_proj_weight)
         dt, B, C = _parts(projected, dt_weight, A)
-        y, _, kept = torch.ops.rsmamba_mm.scan(
-            u, dt, A, B, C, D, dt_bias, dt_weight, orders, True, True, backend
-        )
-        ctx.backend = backend
+        scan = (u, dt, A, B, C, D, dt_bias, dt_weight, orders, True)
+        scan_backend = resolve_backend(x.device, ScanInputs(*scan))
+        y, _, kept = torch.ops.rsmamba_mm.scan(*scan, True, scan_backend)
+        ctx.backends = conv_backend, scan_backend
         ctx.save_for_backward(
             x, conv_weight, conv_bias, x_proj_weight, dt_weight, dt_bias, A, D, orders, projected, kept
         )
@@ -85,12 +86,12 @@ class _MambaInner(torch.autograd.Function):
         x, conv_weight, conv_bias, weight, dt_weight, dt_bias, A, D, orders, projected, kept = (
             ctx.saved_tensors
         )
-        backend = ctx.backend
-        u = torch.ops.rsmamba_mm.conv1d(x, conv_weight, conv_bias, orders, True, backend)
+        conv_backend, scan_backend = ctx.backends
+        u = torch.ops.rsmamba_mm.conv1d(x, conv_weight, conv_bias, orders, True, conv_backend)
         dt, B, C = _parts(projected, dt_weight, A)
         grad_u, grad_dt, grad_A, grad_B, grad_C, grad_D, grad_bias, grad_dt_weight = (
             torch.ops.rsmamba_mm.scan_backward(
-                grad_y, None, u, dt, A, B, C, D, dt_bias, dt_weight, orders, True, kept, backend
+                grad_y, None, u, dt, A, B, C, D, dt_bias, dt_weight, orders, True, kept, scan_backend
             )
         )
         grad_projected = torch.cat([grad_dt, grad_B, grad_C], -1).flatten(0, -2)
@@ -98,7 +99,7 @@ class _MambaInner(torch.autograd.Function):
         del u
         grad_u.flatten(0, -2).addmm_(grad_projected.to(grad_u.dtype), weight.to(grad_u.dtype))
         grad_x, grad_conv_weight, grad_conv_bias = torch.ops.rsmamba_mm.conv1d_backward(
-            grad_u, x, conv_weight, conv_bias, orders, True, backend
+            grad_u, x, conv_weight, conv_bias, orders, True, conv_backend
         )
         return (
             grad_x,
@@ -109,6 +110,5 @@ class _MambaInner(torch.autograd.Function):
             None if dt_bias is None else grad_bias,
             grad_A,
             None if D is None else grad_D,
-            None,
             None,
         )

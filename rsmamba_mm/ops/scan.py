@@ -7,12 +7,17 @@ shuffled copies, and their inverses, exist nowhere outside a backend.
 
 from __future__ import annotations
 
+from types import ModuleType
+
 import torch
 import torch.nn.functional as F
 from einops import rearrange
 from torch import Tensor
 
 from .backends import load_backend, reference, resolve_backend
+from .backends.contract import TENSORS, ScanInputs, check_like, check_orders_outside, check_orders_range
+from .backends.registry import serving_backend
+from .numerics import compute_dtype, operator_body, reduce_to
 
 
 def multi_order_scan(
@@ -53,14 +58,15 @@ def multi_order_scan(
         ``return_last_state`` also ``(B, K, E, N)``, at least float32.
 
     Raises:
-        ValueError: If the shapes do not fit together.
+        ValueError: If the shapes do not fit together, or an order reads a token that is not there.
         TypeError: If a tensor is complex or an integer.
-        RuntimeError: If the forced backend cannot run.
+        RuntimeError: If the forced backend cannot run, or not serve this.
     """
-    _check_scan(u, delta, A, B, C, D, orders, delta_bias, delta_weight)
-    backend = resolve_backend(u.device)
+    s = ScanInputs(u, delta, A, B, C, D, delta_bias, delta_weight, orders, delta_softplus)
+    backend = resolve_backend(u.device, s)
     if backend == 'reference':
-        y, last = reference.scan(u, delta, A, B, C, D, delta_bias, delta_weight, orders, delta_softplus)
+        check_orders_outside('scan', orders, s.length)
+        y, last = reference.scan(s)
         return (y, last) if return_last_state else y
     tensors = (u, delta, A, B, C, D, delta_bias, delta_weight)
     keep_states = torch.is_grad_enabled() and any(x is not None and x.requires_grad for x in tensors)
@@ -122,7 +128,7 @@ def selective_scan(
     dtype = u.dtype
     if z is not None and dtype.is_floating_point:
         # the scan's output has u's dtype: in half precision it would be rounded before the gate too
-        u = u.to(reference.compute_dtype(u))
+        u = u.to(compute_dtype(u))
     y, last = multi_order_scan(
         rearrange(u, 'b (g d) l -> b g l d', g=groups),
         rearrange(delta, 'b (g d) l -> b g l d', g=groups),
@@ -140,40 +146,13 @@ def selective_scan(
     return (y, rearrange(last, 'b g d n -> b (g d) n')) if return_last_state else y
 
 
-def _check_scan(u, delta, A, B, C, D, orders, delta_bias, delta_weight) -> None:
-    """Refuse what does not fit, in words, before a backend reads past the end of something."""
-    tensors = dict(u=u, delta=delta, A=A, B=B, C=C, D=D, delta_bias=delta_bias, delta_weight=delta_weight)
-    for name, x in tensors.items():
-        if x is not None and not x.is_floating_point():
-            raise TypeError(f'scan: {name} must be real floating point, got {x.dtype}')
-    if delta.dim() != 4 or A.dim() not in (2, 3):
-        raise ValueError(
-            f'scan: delta must be (B, K, L, E) and A (E, N) or (K, E, N), got {tuple(delta.shape)} '
-            f'and {tuple(A.shape)}'
-        )
-    batch, paths, length, steps = delta.shape
-    channels, states = A.shape[-2:]
-    expected = {
-        'delta': (delta, [(batch, paths, length, channels if delta_weight is None else steps)]),
-        'delta_weight': (delta_weight, [(channels, steps), (paths, channels, steps)]),
-        'u': (u, [(batch, paths, length, channels), (batch, 1, length, channels)]),
-        'A': (A, [(channels, states), (paths, channels, states)]),
-        'B': (B, [(batch, paths, length, states)]),
-        'C': (C, [(batch, paths, length, states)]),
-        'D': (D, [(channels,), (paths, channels)]),
-        'delta_bias': (delta_bias, [(channels,), (paths, channels)]),
-        'orders': (orders, [(paths, length)]),
-    }
-    for name, (x, shapes) in expected.items():
-        if x is not None and tuple(x.shape) not in shapes:
-            wanted = ' or '.join(map(str, dict.fromkeys(shapes)))
-            raise ValueError(
-                f'scan: {name} must be {wanted} beside delta of {tuple(delta.shape)} and A of '
-                f'{tuple(A.shape)}, got {tuple(x.shape)}'
-            )
+def _chunks(backend: ModuleType, length: int) -> int:
+    """How many states a backend keeps of a sequence."""
+    return -(-length // backend.chunk_length(length))
 
 
 @torch.library.custom_op('rsmamba_mm::scan', mutates_args=())
+@operator_body
 def _scan(
     u: Tensor,
     delta: Tensor,
@@ -188,8 +167,9 @@ def _scan(
     keep_states: bool,
     backend: str,
 ) -> tuple[Tensor, Tensor, Tensor]:
-    run = load_backend(backend).scan_forward
-    return run(u, delta, A, B, C, D, delta_bias, delta_weight, orders, delta_softplus, keep_states)
+    s = ScanInputs(u, delta, A, B, C, D, delta_bias, delta_weight, orders, delta_softplus)
+    check_orders_range('scan', orders, s.length)
+    return serving_backend(backend, 'supports', s).scan_forward(s, keep_states)
 
 
 @_scan.register_fake
@@ -197,8 +177,8 @@ def _(u, delta, A, B, C, D, delta_bias, delta_weight, orders, delta_softplus, ke
     batch, paths, length = delta.shape[:3]
     channels, states = A.shape[-2:]
     state = (batch, paths, states, channels)
-    chunks = -(-length // load_backend(backend).chunk_length(length)) if keep_states else 0
-    dtype = reference.compute_dtype(u)
+    chunks = _chunks(load_backend(backend), length) if keep_states else 0
+    dtype = compute_dtype(u)
     return (
         delta.new_empty((batch, paths, length, channels), dtype=u.dtype),
         delta.new_empty(state, dtype=dtype),
@@ -207,6 +187,7 @@ def _(u, delta, A, B, C, D, delta_bias, delta_weight, orders, delta_softplus, ke
 
 
 @torch.library.custom_op('rsmamba_mm::scan_backward', mutates_args=())
+@operator_body
 def _scan_backward(
     grad_y: Tensor,
     grad_last: Tensor | None,
@@ -223,31 +204,40 @@ def _scan_backward(
     kept: Tensor,
     backend: str,
 ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]:
-    run = load_backend(backend).scan_backward
-    grads = run(
-        grad_y, grad_last, u, delta, A, B, C, D, delta_bias, delta_weight, orders, delta_softplus, kept
+    s = ScanInputs(u, delta, A, B, C, D, delta_bias, delta_weight, orders, delta_softplus)
+    check_orders_range('scan', orders, s.length, again=True)
+    module = serving_backend(backend, 'supports', s)
+    kept_shape = (_chunks(module, s.length), *s.state_shape)
+    check_like(
+        'scan',
+        u,
+        grad_y=(grad_y, s.output_shape),
+        grad_last=(grad_last, s.state_shape),
+        kept=(kept, kept_shape),
     )
-    grad_u, grad_delta, *others = grads
-    grad_weight = None
+    grads = module.scan_backward(s, grad_y, grad_last, kept.to(s.dtype).contiguous())._asdict()
     if delta_weight is not None:
-        if delta_weight.dim() == 2:
-            steps, ranks = grad_delta.flatten(0, 2), delta.flatten(0, 2)
-        else:
-            steps, ranks = (x.transpose(0, 1).flatten(1, 2) for x in (grad_delta, delta))
-        grad_weight = (steps.mT @ ranks.to(steps.dtype)).to(delta_weight.dtype)
-        grad_delta = grad_delta @ delta_weight.to(grad_delta.dtype)
-    grads = (grad_u, grad_delta.to(delta.dtype), *others, grad_weight)
+        grads['delta'], grads['delta_weight'] = _through_projection(s, grads['delta'])
+    tensors = s.tensors
     # an operator returns tensors: an empty one stands for the gradient of an absent input
-    return tuple(u.new_empty(0) if grad is None else grad for grad in grads)
+    return tuple(
+        reduce_to(grads[name], tensors[name]) if name in tensors else u.new_empty(0) for name in TENSORS
+    )
+
+
+def _through_projection(s: ScanInputs, grad: Tensor) -> tuple[Tensor, Tensor]:
+    """Gradients of the steps in their low rank and of the weight, from that of the projected steps."""
+    if s.delta_weight.dim() == 2:
+        steps, ranks = grad.flatten(0, 2), s.delta.flatten(0, 2)
+    else:
+        steps, ranks = (x.transpose(0, 1).flatten(1, 2) for x in (grad, s.delta))
+    return grad @ s.delta_weight.to(grad.dtype), steps.mT @ ranks.to(steps.dtype)
 
 
 @_scan_backward.register_fake
 def _(grad_y, grad_last, u, delta, A, B, C, D, delta_bias, delta_weight, *_):
     inputs = (u, delta, A, B, C, D, delta_bias, delta_weight)
-    return tuple(
-        u.new_empty(0) if x is None else torch.empty_like(x, memory_format=torch.contiguous_format)
-        for x in inputs
-    )
+    return tuple(u.new_empty(0) if x is None else x.new_empty(x.shape) for x in inputs)
 
 
 def _setup_context(ctx, inputs, output):

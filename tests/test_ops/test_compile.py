@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from rsmamba_mm.layers import MultiPathMamba
+from rsmamba_mm.layers import SS2D, MultiPathMamba
 from rsmamba_mm.ops import make_orders, multi_order_scan, scan_flops, use_backend
 
 ORDERS = make_orders(['forward', 'reverse', 'shuffle'], 1, 20)
@@ -20,12 +20,23 @@ def mixer():
 @pytest.mark.parametrize('backend', ['torch', 'auto'])
 def test_mixer_compiles_without_a_graph_break(backend):
     model, gate, x = mixer()
+    assert_trains_compiled(model, (x, ORDERS, gate), backend)
+
+
+@pytest.mark.parametrize('backend', ['torch', 'auto'])
+def test_ss2d_compiles_without_a_graph_break(backend):
+    torch.manual_seed(0)
+    assert_trains_compiled(SS2D(8, d_state=4), (torch.randn(2, 3, 4, 8),), backend)
+
+
+def assert_trains_compiled(model, inputs, backend):
+    """Output and gradients of a step are those of the eager model."""
     compiled = torch.compile(model, backend='aot_eager', fullgraph=True)
     results = []
     with use_backend(backend):
         for function in (model, compiled):
             model.zero_grad()
-            y = function(x, ORDERS, gate)
+            y = function(*inputs)
             y.square().sum().backward()
             results.append([y, *(p.grad.clone() for p in model.parameters())])
     for eager, traced in zip(*results, strict=True):

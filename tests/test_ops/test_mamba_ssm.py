@@ -7,10 +7,11 @@ from types import ModuleType
 
 import pytest
 import torch
-from test_scan import assert_close, check_rounding_of_the_gate, judge, run, scan_inputs
+from test_scan import assert_close, check_rounding_of_the_gate, run, scan_inputs
 
-from rsmamba_mm.ops import BACKENDS, make_orders, multi_order_scan, register_backend, use_backend
-from rsmamba_mm.ops.backends import probes, reference, torch_chunked
+from rsmamba_mm.ops import BACKENDS, make_orders, register_backend
+from rsmamba_mm.ops.backends import ScanInputs, probes, reference, torch_chunked
+from rsmamba_mm.ops.testing import exact_scan
 
 CHUNK = 2048
 
@@ -20,7 +21,8 @@ def _scan(u, delta, A, B, C, D, z, delta_bias, delta_softplus):
     groups = B.shape[1]
     u, delta = (x.unflatten(1, (groups, -1)).mT for x in (u, delta))
     A, D, delta_bias = (None if x is None else x.unflatten(0, (groups, -1)) for x in (A, D, delta_bias))
-    y, last = reference.scan(u, delta, A, B.mT, C.mT, D, delta_bias, None, None, delta_softplus)
+    scan = ScanInputs(u, delta, A, B.mT, C.mT, D, delta_bias, delta_softplus=delta_softplus)
+    y, last = reference.scan(scan)
     return y.mT.flatten(1, 2), last.flatten(1, 2)
 
 
@@ -58,9 +60,10 @@ def stand_in() -> ModuleType:
         groups = B.shape[1]
         u, delta, grad_y = (t.unflatten(1, (groups, -1)).mT for t in (u, delta, grad_y))
         A, D, delta_bias = (None if t is None else t.unflatten(0, (groups, -1)) for t in (A, D, delta_bias))
-        inputs = (u, delta, A, B.mT, C.mT, D, delta_bias, None, None, softplus)
-        *_, kept = torch_chunked.scan_forward(*inputs, True)
-        du, ddelta, dA, dB, dC, dD, dbias = torch_chunked.scan_backward(grad_y, None, *inputs, kept)
+        scan = ScanInputs(u, delta, A, B.mT, C.mT, D, delta_bias, delta_softplus=softplus)
+        *_, kept = torch_chunked.scan_forward(scan, True)
+        du, ddelta, dA, dB, dC, dD, dbias = torch_chunked.scan_backward(scan, grad_y, None, kept)
+        dbias = None if delta_bias is None else dbias
         du, ddelta = (t.mT.flatten(1, 2).to(u.dtype) for t in (du, ddelta))
         dA, dD, dbias = (None if t is None else t.flatten(0, 1) for t in (dA, dD, dbias))
         return du, ddelta, dA, dB.mT, dC.mT, dD, dbias
@@ -100,11 +103,8 @@ def test_gather_scatter_and_gradients(kernel, dtype, shared, one_u, ordered, sof
 
 def assert_equal(inputs, options, dtype=torch.float32):
     """As the reference, but for the gradient of the last state, which the kernel has not."""
-    exact = judge(inputs, last_weight=0.0, **options)
-    with use_backend('mamba_ssm'):
-        y, last = multi_order_scan(**inputs, return_last_state=True, **options)
-    (y.double() * torch.cos(torch.arange(y.numel(), dtype=torch.float64)).view(y.shape)).sum().backward()
-    ours = dict(y=y, last=last, **{f'd{name}': x.grad for name, x in inputs.items() if x is not None})
+    exact = exact_scan(inputs, last_weight=0.0, **options)
+    ours = run(inputs, 'mamba_ssm', last_weight=0.0, **options)
     assert_close(ours, exact, dtype)
 
 

@@ -6,7 +6,14 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from rsmamba_mm.ops import available_backends, make_orders, multi_order_scan, selective_scan, use_backend
+from rsmamba_mm.ops import (
+    available_backends,
+    make_orders,
+    multi_order_scan,
+    selective_scan,
+    testing,
+    use_backend,
+)
 
 FAST_BACKENDS = [name for name in available_backends() if name != 'reference']
 # largest error relative to the largest entry of the tensor
@@ -18,52 +25,17 @@ TOLERANCE = {
 }
 
 
-def scan_inputs(batch, paths, length, channels, states, dtype, shared=True, one_u=False, seed=0):
-    """Inputs as a mixer makes them: activations in `dtype`, parameters in at least float32."""
-    generator = torch.Generator().manual_seed(seed)
-
-    def draw(*shape):
-        return torch.randn(*shape, generator=generator, dtype=torch.float64)
-
-    own = () if shared else (paths,)
-    activations = dict(
-        u=draw(batch, 1 if one_u else paths, length, channels),
-        delta=draw(batch, paths, length, channels),
-        B=draw(batch, paths, length, states),
-        C=draw(batch, paths, length, states),
-    )
-    parameters = dict(
-        A=-torch.exp(draw(*own, channels, states)),
-        D=draw(*own, channels),
-        delta_bias=draw(*own, channels),
-    )
-    parameter_dtype = torch.promote_types(dtype, torch.float32)
-    inputs = {name: x.to(dtype) for name, x in activations.items()}
-    inputs |= {name: x.to(parameter_dtype) for name, x in parameters.items()}
-    return {name: x.requires_grad_() for name, x in inputs.items()}
+def scan_inputs(*shape, **options):
+    """Those of the judge, as leaves."""
+    return {name: x.requires_grad_() for name, x in testing.scan_inputs(*shape, **options).items()}
 
 
-def run(inputs, backend, last_weight=1.0, **options):
-    """Outputs and gradients of a scalar of them."""
-    with use_backend(backend):
-        y, last = multi_order_scan(**inputs, return_last_state=True, **options)
-    weights = torch.cos(torch.arange(y.numel(), dtype=torch.float64)).view(y.shape)
-    (y.double() * weights).sum().add(last_weight * last.double().sum()).backward()
-    gradients = {f'd{name}': x.grad for name, x in inputs.items() if x is not None}
-    return dict(y=y, last=last, **gradients)
-
-
-def judge(inputs, **options):
-    exact = {
-        name: None if x is None else x.detach().double().requires_grad_() for name, x in inputs.items()
-    }
-    return run(exact, 'reference', **options)
+def run(inputs, backend, **options):
+    return testing.run_scan(backend, inputs, **options)
 
 
 def assert_close(ours, exact, dtype):
-    for name, expected in exact.items():
-        scale = expected.abs().max().clamp(min=1e-6)
-        error = ((ours[name].double() - expected).abs().max() / scale).item()
+    for name, error in testing.relative_errors(ours, exact).items():
         assert error < TOLERANCE[dtype], f'{name}: relative error {error:.1e}'
 
 
@@ -87,7 +59,7 @@ def test_backend_equals_reference(backend, dtype, shape, shared):
     orders = make_orders(['forward', 'reverse', 'shuffle', 'shuffle'][:paths], 1, length)
     inputs = scan_inputs(*shape, dtype, shared=shared)
     options = dict(orders=orders, delta_softplus=True)
-    assert_close(run(inputs, backend, **options), judge(inputs, **options), dtype)
+    assert_close(run(inputs, backend, **options), testing.exact_scan(inputs, **options), dtype)
 
 
 @pytest.mark.parametrize('backend', FAST_BACKENDS)
@@ -106,7 +78,7 @@ def test_backend_options(backend, has_D, has_bias, softplus, has_orders, one_u):
             inputs['delta_bias'].requires_grad_()
     orders = make_orders(['shuffle', 'reverse', 'forward'], 1, 19) if has_orders else None
     options = dict(orders=orders, delta_softplus=softplus)
-    assert_close(run(inputs, backend, **options), judge(inputs, **options), torch.float64)
+    assert_close(run(inputs, backend, **options), testing.exact_scan(inputs, **options), torch.float64)
 
 
 @pytest.mark.parametrize('backend', FAST_BACKENDS)
@@ -122,7 +94,7 @@ def test_low_rank_steps(backend, dtype, shared):
     assert not inputs['delta'].is_contiguous()
     orders = make_orders(['forward', 'reverse', 'shuffle'], 1, 19)
     options = dict(orders=orders, delta_softplus=True)
-    assert_close(run(inputs, backend, **options), judge(inputs, **options), dtype)
+    assert_close(run(inputs, backend, **options), testing.exact_scan(inputs, **options), dtype)
 
 
 @pytest.mark.parametrize('backend', FAST_BACKENDS)
@@ -135,7 +107,7 @@ def test_non_contiguous_inputs(backend):
     assert not strided['u'].is_contiguous()
     assert_close(
         run(strided, backend, delta_softplus=True),
-        judge(inputs, delta_softplus=True),
+        testing.exact_scan(inputs, delta_softplus=True),
         torch.float64,
     )
 

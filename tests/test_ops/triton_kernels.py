@@ -5,7 +5,8 @@ import os
 
 import pytest
 import torch
-from test_scan import TOLERANCE, check_rounding_of_the_gate, scan_inputs
+from test_operators import test_convolution_is_what_its_fake_says, test_gate_is_what_its_fake_says  # noqa: F401
+from test_scan import assert_close, check_rounding_of_the_gate, scan_inputs
 
 from rsmamba_mm.layers import SS2D, MultiPathMamba
 from rsmamba_mm.ops import (
@@ -18,6 +19,7 @@ from rsmamba_mm.ops import (
     use_backend,
 )
 from rsmamba_mm.ops.backends import triton as backend
+from rsmamba_mm.ops.testing import exact_scan, run_scan
 
 INTERPRETED = os.environ.get('TRITON_INTERPRET') == '1'
 DEVICE = 'cpu' if INTERPRETED else 'cuda'
@@ -69,24 +71,11 @@ def draw(shape, dtype, **settings):
     return inputs, dict(orders=orders, delta_softplus=settings['softplus'])
 
 
-def run(name, inputs, options, last=True):
-    """Outputs and gradients, in float64 on the CPU."""
-    device, dtype = ('cpu', torch.float64) if name == 'reference' else (DEVICE, None)
-    inputs = {key: x.to(device, dtype or x.dtype).detach().requires_grad_() for key, x in inputs.items()}
-    orders = None if options['orders'] is None else options['orders'].to(device)
-    with use_backend(name):
-        y, state = multi_order_scan(**inputs, **{**options, 'orders': orders}, return_last_state=True)
-    weights = torch.cos(torch.arange(y.numel(), dtype=torch.float64, device=device)).view(y.shape)
-    total = (y.double() * weights).sum()
-    (total + state.double().sum() if last else total).backward()
-    return dict(y=y, last=state, **{f'd{key}': x.grad for key, x in inputs.items()})
-
-
-def assert_equal(ours, exact, dtype):
-    for name, expected in exact.items():
-        scale = expected.abs().max().clamp(min=1e-6)
-        error = ((ours[name].double().cpu() - expected).abs().max() / scale).item()
-        assert error < TOLERANCE[dtype], f'{name}: relative error {error:.1e}'
+def run(name, inputs, options, last_weight=1.0):
+    """Outputs and gradients; the reference's in float64 on the CPU."""
+    if name == 'reference':
+        return exact_scan(inputs, **options, last_weight=last_weight)
+    return run_scan(name, inputs, **options, last_weight=last_weight, device=DEVICE)
 
 
 @pytest.mark.parametrize(
@@ -105,7 +94,7 @@ def assert_equal(ours, exact, dtype):
 )
 def test_scan(shape, dtype, segments):
     inputs, options = draw(shape, dtype)
-    assert_equal(run('triton', inputs, options), run('reference', inputs, options), dtype)
+    assert_close(run('triton', inputs, options), run('reference', inputs, options), dtype)
 
 
 @pytest.mark.parametrize(
@@ -125,13 +114,13 @@ def test_scan_options(settings, segments):
     inputs, options = draw((1, 2, 11, 6, 2), torch.float64, **settings)
     if settings.get('rank') and not settings.get('softplus', True):
         inputs['delta'], inputs['delta_weight'] = inputs['delta'].abs() / 8, inputs['delta_weight'].abs()
-    assert_equal(run('triton', inputs, options), run('reference', inputs, options), torch.float64)
+    assert_close(run('triton', inputs, options), run('reference', inputs, options), torch.float64)
 
 
 def test_without_a_gradient_of_the_last_state():
     inputs, options = draw((1, 2, 11, 6, 2), torch.float64)
-    ours, exact = (run(name, inputs, options, last=False) for name in ('triton', 'reference'))
-    assert_equal(ours, exact, torch.float64)
+    ours, exact = (run(name, inputs, options, last_weight=0.0) for name in ('triton', 'reference'))
+    assert_close(ours, exact, torch.float64)
 
 
 def test_steps_near_zero_keep_their_precision():
@@ -148,11 +137,46 @@ def test_results_repeat_bit_by_bit(segments):
     assert all(torch.equal(first[name], second[name]) for name in first)
 
 
-def test_nothing_to_do():
-    inputs, options = draw((0, 2, 5, 4, 3), torch.float32)
+@pytest.mark.parametrize(('batch', 'length'), [(0, 5), (2, 0)])
+def test_nothing_to_do(batch, length):
+    inputs, options = draw((batch, 2, length, 4, 3), torch.float32)
     ours = run('triton', inputs, options)
-    assert ours['y'].shape == (0, 2, 5, 4) and ours['last'].shape == (0, 2, 4, 3)
-    assert ours['dA'].shape == (4, 3) and not ours['dA'].any()
+    assert ours['y'].shape == (batch, 2, length, 4) and ours['last'].shape == (batch, 2, 4, 3)
+    assert ours['dA'].shape == (4, 3) and not ours['dA'].any() and not ours['last'].any()
+    x = torch.zeros(batch, length, 4, device=DEVICE, requires_grad=True)
+    weight = torch.ones(4, 3, device=DEVICE, requires_grad=True)
+    with use_backend('triton'):
+        y = multi_order_conv1d(x, weight, None, options['orders'].to(DEVICE))
+        merged = merge_paths(y, x, x.new_ones(batch, 2))
+    (y.sum() + merged.sum()).backward()
+    assert y.shape == (batch, 2, length, 4) and merged.shape == x.grad.shape and not weight.grad.any()
+
+
+def test_nan_stays_nan():
+    """In the channel and from the step where it enters, and nowhere else."""
+    inputs, options = draw((1, 1, 5, 4, 2), torch.float32, orders=False)
+    inputs['delta'][0, 0, 2, 1] = torch.nan
+    expected = torch.zeros(1, 1, 5, 4, dtype=torch.bool)
+    expected[0, 0, 2:, 1] = True
+    ours = run('triton', inputs, options)
+    assert torch.equal(ours['y'].isnan().cpu(), expected)
+    assert ours['ddelta'].isnan().cpu()[expected].any()
+
+
+def test_gradient_of_a_shared_input_is_rounded_once():
+    """Summed over the orders in float32: that of float32 inputs of the same values, rounded."""
+    inputs, options = draw((1, 3, 9, 4, 2), torch.float16, one_u=True)
+    options['orders'] = options['orders'].to(DEVICE)
+    grads = []
+    for dtype in (torch.float16, torch.float32):
+        tensors = {
+            name: x.to(DEVICE, torch.promote_types(x.dtype, dtype)).requires_grad_()
+            for name, x in inputs.items()
+        }
+        with use_backend('triton'):
+            y = multi_order_scan(**tensors, **options)
+        grads += torch.autograd.grad(y, tensors['u'], torch.ones_like(y))
+    assert torch.equal(grads[0], grads[1].half())
 
 
 def test_states_are_kept_between_chunks_only():
@@ -285,11 +309,16 @@ def test_layers(layer):
         torch.testing.assert_close(ours, exact, rtol=1e-4, atol=1e-6)
 
 
-def test_operator_registration():
-    inputs, options = draw((1, 2, 5, 4, 1), torch.float32)
-    inputs = {name: x.to(DEVICE).requires_grad_() for name, x in inputs.items()}
+@pytest.mark.parametrize(('shared', 'rank'), [(True, 0), (False, 2)])
+def test_operator_registration(shared, rank):
+    inputs, options = draw((1, 2, 5, 4, 1), torch.float32, shared=shared, rank=rank)
+    inputs = {name: x.to(DEVICE) for name, x in inputs.items()}
     tensors = [
         inputs.get(name) for name in ('u', 'delta', 'A', 'B', 'C', 'D', 'delta_bias', 'delta_weight')
     ]
-    arguments = (*tensors, options['orders'].to(DEVICE), True, True, 'triton')
-    torch.library.opcheck(torch.ops.rsmamba_mm.scan, arguments)
+    orders = options['orders'].to(DEVICE)
+    y, last, kept = torch.ops.rsmamba_mm.scan(*tensors, orders, True, True, 'triton')
+    arguments = (y, last, *tensors, orders, True, kept, 'triton')
+    torch.library.opcheck(torch.ops.rsmamba_mm.scan_backward, arguments)
+    leaves = [None if x is None else x.requires_grad_() for x in tensors]
+    torch.library.opcheck(torch.ops.rsmamba_mm.scan, (*leaves, orders, True, True, 'triton'))

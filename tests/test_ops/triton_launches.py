@@ -13,6 +13,7 @@ from triton.runtime import driver
 from triton.runtime.jit import JITFunction
 
 from rsmamba_mm.ops import make_orders
+from rsmamba_mm.ops.backends import ScanInputs
 from rsmamba_mm.ops.backends import triton as backend
 
 COMPILED = defaultdict(set)
@@ -47,10 +48,10 @@ def run_all(batch, length, channels=48, states=16, rank=12, paths=3):
     A, weight, taps = torch.zeros(channels, states), torch.zeros(channels, rank), torch.zeros(channels, 4)
     D, bias = torch.zeros(2, channels)
     orders = make_orders(['forward', 'reverse', 'shuffle'], 1, length)
-    scan = (u, delta, A, B, C, D, bias, weight, orders, True)
-    y, last, kept = backend.scan_forward(*scan, True)
-    backend.scan_forward(*scan, False)
-    backend.scan_backward(y, last, *scan, kept)
+    scan = ScanInputs(u, delta, A, B, C, D, bias, weight, orders, True)
+    y, last, kept = backend.scan_forward(scan, True)
+    backend.scan_forward(scan, False)
+    backend.scan_backward(scan, y, last, kept)
     x, weights = u[:, 0].contiguous(), torch.zeros(batch, paths)
     backend.conv_forward(x, taps, bias, orders, True)
     backend.conv_backward(u, x, taps, bias, orders, True)

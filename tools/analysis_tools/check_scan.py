@@ -13,7 +13,8 @@ from collections import defaultdict
 
 import torch
 
-from rsmamba_mm.ops import available_backends, make_orders, multi_order_scan, use_backend
+from rsmamba_mm.ops import available_backends, make_orders
+from rsmamba_mm.ops.testing import exact_scan, relative_errors, run_scan, scan_inputs
 
 DTYPES = (torch.float64, torch.float32, torch.bfloat16, torch.float16)
 LENGTHS = (1, 2, 7, 33, 197)
@@ -51,65 +52,34 @@ def main() -> None:
                 if backend == 'mamba_ssm' and dtype == torch.float64:
                     continue  # its kernel has none
                 # nor has it a gradient through the last state
-                last = backend != 'mamba_ssm'
-                exact = run('reference', inputs, settings, torch.float64, 'cpu', last)
-                ours = run(backend, inputs, settings, None, args.device, last)
-                worst[backend, dtype] = max(worst[backend, dtype], largest_error(ours, exact))
+                weight = 0.0 if backend == 'mamba_ssm' else 1 / (6 * channels * states)
+                exact = exact_scan(inputs, **settings, last_weight=weight)
+                ours = run_scan(backend, inputs, **settings, device=args.device, last_weight=weight)
+                worst[backend, dtype] = max(worst[backend, dtype], *relative_errors(ours, exact).values())
     print(f'{cases} cases × {len(DTYPES)} dtypes on {args.device}, outputs and all gradients')
     for (backend, dtype), error in worst.items():
         print(f'  {backend:12s} {str(dtype).removeprefix("torch."):9s} worst relative error {error:.1e}')
 
 
 def draw(length, channels, states, dtype, options, seed):
-    """Inputs of a case: activations in the dtype, parameters in at least float32."""
+    """Inputs of a case, and its options."""
     generator = torch.Generator().manual_seed(seed)
-    wide = torch.promote_types(dtype, torch.float32)
-
-    def normal(*shape, to=dtype):
-        return torch.randn(*shape, generator=generator, dtype=torch.float64).to(to)
-
-    own = () if options['shared'] else (3,)
-    rank = 3 if options['low_rank'] else channels
-    delta = normal(2, 3, length, rank)
-    inputs = dict(
-        u=normal(2, 3, length, channels),
-        delta=delta if options['softplus'] else delta.abs() / 16,
-        A=-normal(*own, channels, states, to=wide).exp(),
-        B=normal(2, 3, length, states),
-        C=normal(2, 3, length, states),
+    inputs = scan_inputs(
+        2,
+        3,
+        length,
+        channels,
+        states,
+        dtype,
+        shared=options['shared'],
+        skip=options['D'],
+        bias=options['bias'],
+        softplus=options['softplus'],
+        rank=3 if options['low_rank'] else 0,
+        generator=generator,
     )
-    if options['D']:
-        inputs['D'] = normal(*own, channels, to=wide)
-    if options['bias']:
-        bias = normal(*own, channels, to=wide)
-        inputs['delta_bias'] = bias if options['softplus'] else bias.abs() / 16
-    if options['low_rank']:
-        inputs['delta_weight'] = normal(channels, rank, to=wide)
     orders = make_orders(['forward', 'reverse', 'shuffle'], 1, length, generator=generator)
-    settings = dict(delta_softplus=options['softplus'], orders=orders if options['orders'] else None)
-    return inputs, settings
-
-
-def run(backend, inputs, settings, dtype, device, last=True) -> list[torch.Tensor]:
-    """Output, last state and gradients."""
-    inputs = {
-        name: x.to(device, dtype or x.dtype, copy=True).requires_grad_() for name, x in inputs.items()
-    }
-    orders = settings['orders']
-    orders = None if orders is None else orders.to(device)
-    with use_backend(backend):
-        y, state = multi_order_scan(**inputs, **{**settings, 'orders': orders}, return_last_state=True)
-    # bounded weights, so that no gradient leaves the range of half precision
-    weights = torch.arange(y.numel(), dtype=torch.float64, device=device).cos().view(y.shape)
-    total = (y.double() * weights).sum()
-    (total + state.double().mean() if last else total).backward()
-    return [x.detach().double().cpu() for x in (y, state, *(x.grad for x in inputs.values()))]
-
-
-def largest_error(ours: list[torch.Tensor], exact: list[torch.Tensor]) -> float:
-    pairs = zip(ours, exact, strict=True)
-    errors = [((x - e).abs().max() / e.abs().max().clamp(min=1e-6)).item() for x, e in pairs]
-    return max(error if error == error else float('inf') for error in errors)  # a NaN is no small error
+    return inputs, dict(delta_softplus=options['softplus'], orders=orders if options['orders'] else None)
 
 
 if __name__ == '__main__':

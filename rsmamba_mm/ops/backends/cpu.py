@@ -14,7 +14,8 @@ import torch
 from torch import Tensor
 
 from ..build import BuildError, library
-from .reference import compute_dtype, reduce_to, rows
+from ..numerics import compute_dtype, rows
+from .contract import ScanGradients, ScanInputs
 
 MAX_STATES = 256
 MAX_TAPS = 16
@@ -35,62 +36,39 @@ def chunk_length(length: int) -> int:
     return max(1, min(64, 2 * math.isqrt(length), length))
 
 
-def scan_forward(
-    u: Tensor,
-    delta: Tensor,
-    A: Tensor,
-    B: Tensor,
-    C: Tensor,
-    D: Tensor | None,
-    delta_bias: Tensor | None,
-    delta_weight: Tensor | None,
-    orders: Tensor | None,
-    delta_softplus: bool,
-    keep_states: bool,
-) -> tuple[Tensor, Tensor, Tensor]:
-    """As :func:`rsmamba_mm.ops.backends.torch_chunked.scan_forward`."""
-    scan = _Scan(u, delta, A, B, C, D, delta_bias, delta_weight, orders, delta_softplus)
-    y = scan.empty(scan.output_shape)
-    last = scan.empty(scan.state_shape)
-    kept = scan.empty((scan.chunks if keep_states else 0, *scan.state_shape))
+def supports(s: ScanInputs) -> str | None:
+    """Why it does not scan these, or None: it holds the states of a channel on the stack."""
+    if s.states <= MAX_STATES:
+        return None
+    return f'it holds at most {MAX_STATES} states of a channel, got {s.states}: choose a smaller d_state'
+
+
+def supports_conv(x: Tensor, weight: Tensor) -> str | None:
+    """Why it does not convolve these, or None."""
+    taps = weight.shape[1]
+    return None if taps <= MAX_TAPS else f'it takes at most {MAX_TAPS} taps, got {taps}: choose fewer'
+
+
+def scan_forward(s: ScanInputs, keep_states: bool) -> tuple[Tensor, Tensor, Tensor]:
+    """Run the scan; see :mod:`.contract`."""
+    scan = _Scan(s)
+    y, last = scan.empty(s.output_shape), scan.empty(s.state_shape)
+    kept = scan.empty((scan.chunks if keep_states else 0, *s.state_shape))
     scan.call('scan_forward', [], [y, last, kept if keep_states else None])
-    return y.to(u.dtype), last, kept
+    return y.to(s.u.dtype), last, kept
 
 
-def scan_backward(
-    grad_y: Tensor,
-    grad_last: Tensor | None,
-    u: Tensor,
-    delta: Tensor,
-    A: Tensor,
-    B: Tensor,
-    C: Tensor,
-    D: Tensor | None,
-    delta_bias: Tensor | None,
-    delta_weight: Tensor | None,
-    orders: Tensor | None,
-    delta_softplus: bool,
-    kept: Tensor,
-) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor | None, Tensor | None]:
-    """As :func:`rsmamba_mm.ops.backends.torch_chunked.scan_backward`."""
-    scan = _Scan(u, delta, A, B, C, D, delta_bias, delta_weight, orders, delta_softplus)
+def scan_backward(s: ScanInputs, grad_y: Tensor, grad_last: Tensor | None, kept: Tensor) -> ScanGradients:
+    """All gradients; see :mod:`.contract`."""
+    scan = _Scan(s)
     grad_y = grad_y.to(scan.dtype).contiguous()
     grad_last = None if grad_last is None else grad_last.to(scan.dtype).contiguous()
-    batch, paths, _, channels = scan.output_shape
-    du, ddelta = scan.empty(scan.output_shape), scan.empty(scan.output_shape)
-    dB, dC = scan.empty((scan.groups, *B.shape)), scan.empty((scan.groups, *C.shape))
-    dA = scan.empty(scan.state_shape)
-    dD, dbias = scan.empty((batch, paths, channels)), scan.empty((batch, paths, channels))
+    du, ddelta = scan.empty(s.output_shape), scan.empty(s.output_shape)
+    dB, dC = scan.empty((scan.groups, *s.B.shape)), scan.empty((scan.groups, *s.C.shape))
+    dA = scan.empty(s.state_shape)
+    dD, dbias = (scan.empty((s.batch, s.paths, s.channels)) for _ in range(2))
     scan.call('scan_backward', [grad_y, grad_last, kept], [du, ddelta, dB, dC, dA, dD, dbias])
-    return (
-        reduce_to(du, u),
-        ddelta,
-        reduce_to(dA.sum(0).mT, A),
-        dB.sum(0).to(B.dtype),
-        dC.sum(0).to(C.dtype),
-        None if D is None else reduce_to(dD.sum(0), D),
-        None if delta_bias is None else reduce_to(dbias.sum(0), delta_bias),
-    )
+    return ScanGradients(du, ddelta, dA.sum(0).mT, dB.sum(0), dC.sum(0), dD.sum(0), dbias.sum(0))
 
 
 def conv_forward(
@@ -184,53 +162,55 @@ class _Call:
         function = getattr(_library(), f'{name}_{SUFFIXES[self.dtype]}')
         function(
             (ctypes.c_int64 * len(self.sizes))(*self.sizes),
-            _pointers([*self.inputs, *inputs]),
-            _pointers(outputs),
+            self.pointers([*self.inputs, *inputs]),
+            self.pointers(outputs),
             ctypes.c_int64(self.groups),
             ctypes.c_int(torch.get_num_threads()),
         )
 
+    def pointers(self, tensors: list[Tensor | None]) -> ctypes.Array:
+        """Addresses: the operator has checked the sizes, :meth:`dense` or :meth:`rows` set the layout."""
+        for x in tensors:
+            if x is not None and (x.device.type != 'cpu' or x.dtype not in (self.dtype, torch.int64)):
+                raise TypeError(
+                    f"scan backend 'cpu' reads {self.dtype} on cpu, got {x.dtype} on {x.device}"
+                )
+        return (ctypes.c_void_p * len(tensors))(*(0 if x is None else x.data_ptr() for x in tensors))
+
 
 class _Scan(_Call):
-    def __init__(self, u, delta, A, B, C, D, delta_bias, delta_weight, orders, delta_softplus):
-        super().__init__(u)
-        batch, paths, length = delta.shape[:3]
-        channels, states = A.shape[-2:]
-        self.output_shape = (batch, paths, length, channels)
-        if states > MAX_STATES:
-            raise RuntimeError(
-                f"scan backend 'cpu' holds at most {MAX_STATES} states, got {states}: use 'torch'"
-            )
-        chunk = chunk_length(length)
-        self.chunks = -(-length // chunk)
-        self.state_shape = (batch, paths, states, channels)
-        self.groups = _groups(batch * paths, channels)
-        (delta, delta_row), (B, B_row), (C, C_row) = self.rows(delta), self.rows(B), self.rows(C)
+    def __init__(self, s: ScanInputs):
+        super().__init__(s.u)
+        chunk = chunk_length(s.length)
+        self.chunks = -(-s.length // chunk)
+        self.groups = _groups(s.batch * s.paths, s.channels)
+        (delta, delta_row), (B, B_row), (C, C_row) = self.rows(s.delta), self.rows(s.B), self.rows(s.C)
+        weight = s.delta_weight
         self.inputs = [
-            self.dense(u),
+            self.dense(s.u),
             delta,
-            self.dense(A.mT),
+            self.dense(s.A.mT),
             B,
             C,
-            self.dense(D),
-            self.dense(delta_bias),
-            None if delta_weight is None else self.dense(delta_weight.mT),
-            None if orders is None else orders.contiguous(),
+            self.dense(s.D),
+            self.dense(s.delta_bias),
+            None if weight is None else self.dense(weight.mT),
+            None if s.orders is None else s.orders.contiguous(),
         ]
         self.sizes = [
-            *self.output_shape,
-            states,
-            int(u.shape[1] == paths),
-            states * channels if A.dim() == 3 else 0,
-            channels if D is not None and D.dim() == 2 else 0,
-            channels if delta_bias is not None and delta_bias.dim() == 2 else 0,
+            *s.output_shape,
+            s.states,
+            int(not s.one_u),
+            s.states * s.channels if s.A.dim() == 3 else 0,
+            s.channels if s.D is not None and s.D.dim() == 2 else 0,
+            s.channels if s.delta_bias is not None and s.delta_bias.dim() == 2 else 0,
             B_row,
             C_row,
             chunk,
-            int(delta_softplus),
+            int(s.delta_softplus),
             delta_row,
-            0 if delta_weight is None else delta_weight.shape[-1],
-            0 if delta_weight is None or delta_weight.dim() == 2 else delta_weight[0].numel(),
+            s.rank,
+            s.rank * s.channels if weight is not None and weight.dim() == 3 else 0,
         ]
 
 
@@ -238,10 +218,6 @@ class _Conv(_Call):
     def __init__(self, x, weight, bias, orders, activation):
         super().__init__(x)
         taps = weight.shape[1]
-        if taps > MAX_TAPS:
-            raise RuntimeError(
-                f"scan backend 'cpu' convolves with at most {MAX_TAPS} taps, got {taps}: use 'torch'"
-            )
         x, row = self.rows(x)
         self.inputs = [x, self.dense(weight.mT), self.dense(bias), orders.contiguous()]
         batch, length, channels = x.shape
@@ -266,11 +242,6 @@ def _groups(sequences: int, channels: int) -> int:
     enough = min(most, -(-4 * threads // max(1, sequences)))
     even = (groups for groups in range(enough, most + 1) if sequences * groups % threads == 0)
     return next(even, enough)
-
-
-def _pointers(tensors: list[Tensor | None]):
-    addresses = (0 if x is None else x.data_ptr() for x in tensors)
-    return (ctypes.c_void_p * len(tensors))(*addresses)
 
 
 @cache

@@ -17,8 +17,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from ..numerics import compute_dtype
 from ..orders import invert_orders, take
-from .reference import compute_dtype, reduce_to
+from .contract import ScanGradients, ScanInputs
 
 
 def chunk_length(length: int) -> int:
@@ -29,20 +30,14 @@ def chunk_length(length: int) -> int:
 class _ChunkReader:
     """Reads chunks of a scan's inputs in time order, as ``(T, B, K, …)`` in the computing dtype."""
 
-    def __init__(self, u, delta, A, B, C, delta_bias, delta_weight, orders, delta_softplus):
-        self.u, self.delta, self.B, self.C, self.orders = u, delta, B, C, orders
-        self.dtype = compute_dtype(u)
-        self.softplus = delta_softplus
-        self.bias = None if delta_bias is None else delta_bias.to(self.dtype).unsqueeze(-2)
-        self.weight = None if delta_weight is None else delta_weight.to(self.dtype)
-        batch, paths, self.length = delta.shape[:3]
-        channels = A.shape[-2]
-        self.output_shape = (batch, paths, self.length, channels)
-        # one sequence shared by the orders is expanded only as it is read
-        self.A = A.to(self.dtype).mT.expand(paths, -1, -1).contiguous()  # (K, N, E)
-        self.step = chunk_length(self.length)
-        self.starts = range(0, self.length, self.step)
-        self.state_shape = (batch, paths, A.shape[-1], channels)
+    def __init__(self, s: ScanInputs):
+        self.s, self.dtype, self.orders = s, s.dtype, s.orders
+        self.bias = None if s.delta_bias is None else s.delta_bias.to(self.dtype)
+        self.weight = None if s.delta_weight is None else s.delta_weight.to(self.dtype)
+        self.D = None if s.D is None else s.D.to(self.dtype)
+        self.A = s.A.to(self.dtype).mT.expand(s.paths, -1, -1).contiguous()  # (K, N, E)
+        self.step = chunk_length(s.length)
+        self.starts = range(0, s.length, self.step)
         self.buffers: dict[str, Tensor] = {}
 
     def tokens(self, start: int) -> Tensor | None:
@@ -56,20 +51,20 @@ class _ChunkReader:
         return chunk.permute(2, 0, 1, 3).to(self.dtype)
 
     def raw_delta(self, start: int) -> Tensor:
-        chunk = self.read(self.delta, start)
+        chunk = self.read(self.s.delta, start)
         if self.weight is not None:
             pattern = 'tbkr,er->tbke' if self.weight.dim() == 2 else 'tbkr,ker->tbke'
             chunk = torch.einsum(pattern, chunk, self.weight)
-        return chunk if self.bias is None else chunk + self.bias.squeeze(-2)
+        return chunk if self.bias is None else chunk + self.bias
 
     def positive(self, raw_delta: Tensor) -> Tensor:
-        return F.softplus(raw_delta) if self.softplus else raw_delta
+        return F.softplus(raw_delta) if self.s.delta_softplus else raw_delta
 
     def buffer(self, name: str, steps: int) -> Tensor:
         """A reused ``(T, B, K, N, E)`` workspace."""
         if name not in self.buffers:
-            size = (min(self.step, self.length), *self.state_shape)
-            self.buffers[name] = torch.empty(size, dtype=self.dtype, device=self.delta.device)
+            size = (min(self.step, self.s.length), *self.s.state_shape)
+            self.buffers[name] = torch.empty(size, dtype=self.dtype, device=self.s.u.device)
         return self.buffers[name][:steps]
 
     def run(self, state: Tensor, u: Tensor, delta: Tensor, B: Tensor) -> tuple[Tensor, Tensor]:
@@ -83,79 +78,42 @@ class _ChunkReader:
         return decay, states
 
 
-def scan_forward(
-    u: Tensor,
-    delta: Tensor,
-    A: Tensor,
-    B: Tensor,
-    C: Tensor,
-    D: Tensor | None,
-    delta_bias: Tensor | None,
-    delta_weight: Tensor | None,
-    orders: Tensor | None,
-    delta_softplus: bool,
-    keep_states: bool,
-) -> tuple[Tensor, Tensor, Tensor]:
-    """Run the scan; arguments as :func:`rsmamba_mm.ops.multi_order_scan`.
-
-    Args:
-        keep_states (bool): Whether a backward follows, which needs the states between the chunks.
-
-    Returns:
-        tuple: The output ``(B, K, L, E)`` in ``u``'s dtype, the last state ``(B, K, N, E)`` and the
-        kept states ``(chunks or 0, B, K, N, E)``, both in the computing dtype.
-    """
-    chunks = _ChunkReader(u, delta, A, B, C, delta_bias, delta_weight, orders, delta_softplus)
-    state = torch.zeros(chunks.state_shape, dtype=chunks.dtype, device=u.device)
-    kept = state.new_empty(len(chunks.starts) if keep_states else 0, *chunks.state_shape)
-    y = torch.empty(chunks.output_shape, dtype=u.dtype, device=u.device)
+def scan_forward(s: ScanInputs, keep_states: bool) -> tuple[Tensor, Tensor, Tensor]:
+    """Run the scan; see :mod:`.contract`."""
+    chunks = _ChunkReader(s)
+    state = torch.zeros(s.state_shape, dtype=s.dtype, device=s.u.device)
+    kept = state.new_empty(len(chunks.starts) if keep_states else 0, *s.state_shape)
+    y = s.u.new_empty(s.output_shape)
     for i, start in enumerate(chunks.starts):
         if keep_states:
             kept[i] = state
-        u_ = chunks.read(u, start)
-        B_, C_ = chunks.read(B, start), chunks.read(C, start)
+        u_ = chunks.read(s.u, start)
+        B_, C_ = chunks.read(s.B, start), chunks.read(s.C, start)
         _, states = chunks.run(state, u_, chunks.positive(chunks.raw_delta(start)), B_)
         state = states[-1].clone()
         out = torch.matmul(C_.unsqueeze(-2), states).squeeze(-2)
-        if D is not None:
-            out = torch.addcmul(out, u_, D.to(chunks.dtype))
+        if chunks.D is not None:
+            out = torch.addcmul(out, u_, chunks.D)
         _write(y, out, chunks.tokens(start), start)
     return y, state, kept
 
 
-def scan_backward(
-    grad_y: Tensor,
-    grad_last: Tensor | None,
-    u: Tensor,
-    delta: Tensor,
-    A: Tensor,
-    B: Tensor,
-    C: Tensor,
-    D: Tensor | None,
-    delta_bias: Tensor | None,
-    delta_weight: Tensor | None,
-    orders: Tensor | None,
-    delta_softplus: bool,
-    kept: Tensor,
-) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor | None, Tensor | None]:
-    """Gradients of (u, delta, A, B, C, D, delta_bias), each shaped and typed as its tensor; delta's
-    is that of the projected steps ``(B, K, L, E)``, in its own dtype or the computing dtype.
+def scan_backward(s: ScanInputs, grad_y: Tensor, grad_last: Tensor | None, kept: Tensor) -> ScanGradients:
+    """All gradients; see :mod:`.contract`.
 
     With ``g_t = C_t dy_t + a_{t+1} g_{t+1}``, the adjoint of the state: ``dC = dy h``,
     ``dB = g Δ u``, ``du = Δ Σ_n g B + D dy`` and, through ``a = exp(Δ A)``,
     ``dΔ = u Σ_n g B + Σ_n g h_{t-1} a A`` and ``dA = Σ g h_{t-1} a Δ``.
     """
-    chunks = _ChunkReader(u, delta, A, B, C, delta_bias, delta_weight, orders, delta_softplus)
-    dtype = chunks.dtype
-    # the gradient of a sequence that all orders read is gathered per order, then summed
-    grad_u, grad_delta = (torch.empty(chunks.output_shape, dtype=dtype, device=u.device) for _ in range(2))
-    grad_B, grad_C = (torch.empty(B.shape, dtype=dtype, device=u.device) for _ in range(2))
+    chunks = _ChunkReader(s)
+    shapes = (s.output_shape, s.output_shape, s.B.shape, s.C.shape)
+    grad_u, grad_delta, grad_B, grad_C = (kept.new_empty(shape) for shape in shapes)
     grad_A = torch.zeros_like(chunks.A)
-    grad_D = None if D is None else chunks.A.new_zeros(chunks.A.shape[0], chunks.A.shape[2])
-    carried = kept.new_zeros(chunks.state_shape) if grad_last is None else grad_last.to(dtype)
+    grad_D = None if s.D is None else kept.new_zeros(s.paths, s.channels)
+    carried = kept.new_zeros(s.state_shape) if grad_last is None else grad_last.to(s.dtype)
     for i in reversed(range(len(chunks.starts))):
         start = chunks.starts[i]
-        u_, B_, C_ = (chunks.read(x, start) for x in (u, B, C))
+        u_, B_, C_ = (chunks.read(x, start) for x in (s.u, s.B, s.C))
         dy = chunks.read(grad_y, start)
         raw = chunks.raw_delta(start)
         positive = chunks.positive(raw)
@@ -179,27 +137,17 @@ def scan_backward(
         grad_A += torch.mul(decay, positive.unsqueeze(-2), out=states).sum((0, 1))
 
         du = drive.mul_(positive)
-        if D is not None:
-            du.addcmul_(dy, D.to(dtype))
+        if s.D is not None:
+            du.addcmul_(dy, chunks.D)
             grad_D += (dy * u_).sum((0, 1))
-        if delta_softplus:
+        if s.delta_softplus:
             d_delta.mul_(torch.sigmoid(raw))
         tokens = chunks.tokens(start)
         for whole, part in ((grad_u, du), (grad_delta, d_delta), (grad_B, dB), (grad_C, dC)):
             _write(whole, part, tokens, start)
 
-    grad_bias = None
-    if delta_bias is not None:
-        grad_bias = reduce_to(grad_delta.sum((0, 2)), delta_bias)
-    return (
-        reduce_to(grad_u, u),
-        grad_delta,
-        reduce_to(grad_A.mT, A),
-        grad_B.to(B.dtype),
-        grad_C.to(C.dtype),
-        None if D is None else reduce_to(grad_D, D),
-        grad_bias,
-    )
+    grad_bias = None if s.delta_bias is None else grad_delta.sum((0, 2))
+    return ScanGradients(grad_u, grad_delta, grad_A.mT, grad_B, grad_C, grad_D, grad_bias)
 
 
 def conv_forward(

@@ -19,9 +19,10 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
+from ..numerics import compute_dtype, rows
 from ..orders import invert_orders
 from . import triton_kernels as kernels
-from .reference import compute_dtype, reduce_to, rows
+from .contract import ScanGradients, ScanInputs
 
 CHUNK = 64  # steps between two kept states
 TILE = 8  # steps in registers
@@ -43,25 +44,26 @@ def chunk_length(length: int) -> int:
     return CHUNK
 
 
-def scan_forward(
-    u: Tensor,
-    delta: Tensor,
-    A: Tensor,
-    B: Tensor,
-    C: Tensor,
-    D: Tensor | None,
-    delta_bias: Tensor | None,
-    delta_weight: Tensor | None,
-    orders: Tensor | None,
-    delta_softplus: bool,
-    keep_states: bool,
-) -> tuple[Tensor, Tensor, Tensor]:
-    """As :func:`rsmamba_mm.ops.backends.torch_chunked.scan_forward`."""
-    scan = _Scan(u, delta, A, B, C, D, delta_bias, delta_weight, orders, delta_softplus)
-    y = u.new_empty(scan.output_shape)
-    state = scan.zeros(scan.segments, *scan.state_shape)
-    last = state[0] if scan.segments == 1 else scan.zeros(*scan.state_shape)
-    kept = scan.empty(scan.chunks if keep_states else 0, *scan.state_shape)
+def supports(s: ScanInputs) -> str | None:
+    """Why it does not scan these, or None: within a sequence it counts in 32 bits."""
+    # a row of a projection is as far from the next as the projection is wide
+    distances = [x.stride(2) if x.stride(3) == 1 else 0 for x in (s.delta, s.B, s.C)]
+    widest = max(s.channels, s.states, s.delta.shape[-1], *distances)
+    if s.length * widest < 2**31:
+        return None
+    return (
+        f'it counts up to 2^31 elements of a sequence, and this one has {s.length} rows of {widest}: '
+        'scan shorter sequences'
+    )
+
+
+def scan_forward(s: ScanInputs, keep_states: bool) -> tuple[Tensor, Tensor, Tensor]:
+    """Run the scan; see :mod:`.contract`."""
+    scan = _Scan(s)
+    y = s.u.new_empty(s.output_shape)
+    state = scan.zeros(scan.segments, *s.state_shape)
+    last = state[0] if scan.segments == 1 else scan.zeros(*s.state_shape)
+    kept = scan.empty(scan.chunks if keep_states else 0, *s.state_shape)
     if y.numel() == 0:
         return y, last, kept.zero_()
     total = scan.totals()
@@ -72,7 +74,7 @@ def scan_forward(
             *scan.arguments, y, state, kept, total, OUTPUT=output, KEEP=keep, **scan.options
         )
 
-    with torch.cuda.device_of(u):
+    with torch.cuda.device_of(s.u):
         if scan.segments > 1:
             run(output=False)
             scan.combine(state, total, last, reverse=False)
@@ -80,37 +82,24 @@ def scan_forward(
     return y, last, kept
 
 
-def scan_backward(
-    grad_y: Tensor,
-    grad_last: Tensor | None,
-    u: Tensor,
-    delta: Tensor,
-    A: Tensor,
-    B: Tensor,
-    C: Tensor,
-    D: Tensor | None,
-    delta_bias: Tensor | None,
-    delta_weight: Tensor | None,
-    orders: Tensor | None,
-    delta_softplus: bool,
-    kept: Tensor,
-) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor | None, Tensor | None]:
-    """As :func:`rsmamba_mm.ops.backends.torch_chunked.scan_backward`; delta's gradient has its dtype."""
-    scan = _Scan(u, delta, A, B, C, D, delta_bias, delta_weight, orders, delta_softplus)
+def scan_backward(s: ScanInputs, grad_y: Tensor, grad_last: Tensor | None, kept: Tensor) -> ScanGradients:
+    """All gradients; see :mod:`.contract`. Those of u and delta have their dtypes."""
+    scan = _Scan(s)
     grad_y = grad_y.contiguous()
-    grad_u, grad_delta = u.new_empty(scan.output_shape), delta.new_empty(scan.output_shape)
-    part = (scan.segments, *scan.shape[:2])
-    grad_A = scan.zeros(scan.segments, *scan.state_shape)
-    grad_D, grad_bias = (scan.zeros(*part, scan.shape[3]) for _ in range(2))
-    grad_B, grad_C = (scan.empty(scan.blocks, *B.shape) for _ in range(2))
+    # a sum over the orders is rounded to half precision once, at its end
+    grad_u = s.u.new_empty(s.output_shape, dtype=scan.dtype if s.one_u else s.u.dtype)
+    grad_delta = s.delta.new_empty(s.output_shape)
+    grad_A = scan.zeros(scan.segments, *s.state_shape)
+    grad_D, grad_bias = (scan.zeros(scan.segments, s.batch, s.paths, s.channels) for _ in range(2))
+    grad_B, grad_C = (scan.empty(scan.blocks, *x.shape) for x in (s.B, s.C))
     if grad_y.numel():
-        carried = scan.zeros(*scan.state_shape)
+        carried = scan.zeros(*s.state_shape)
         if grad_last is not None:
             carried.copy_(grad_last)
-        adjoint = carried if scan.segments == 1 else scan.zeros(scan.segments, *scan.state_shape)
+        adjoint = carried if scan.segments == 1 else scan.zeros(scan.segments, *s.state_shape)
         slots = scan.segments * scan.blocks * scan.sequences
-        scratch = scan.empty(slots, CHUNK // BACKWARD['TILE'] - 1, scan.states, BLOCK)
-        with torch.cuda.device_of(u):
+        scratch = scan.empty(slots, CHUNK // BACKWARD['TILE'] - 1, s.states, BLOCK)
+        with torch.cuda.device_of(s.u):
             if scan.segments > 1:
                 total = scan.totals()
                 kernels.scan_adjoint[scan.grid](*scan.arguments, grad_y, adjoint, total, **scan.options)
@@ -121,69 +110,60 @@ def scan_backward(
             )  # fmt: skip
     else:
         grad_B, grad_C = grad_B.zero_(), grad_C.zero_()
-    return (
-        reduce_to(grad_u, u),
+    return ScanGradients(
+        grad_u,
         grad_delta,
-        reduce_to(grad_A.sum((0, 1)).mT, A),
-        grad_B.sum(0).to(B.dtype),
-        grad_C.sum(0).to(C.dtype),
-        None if D is None else reduce_to(grad_D.sum((0, 1)), D),
-        None if delta_bias is None else reduce_to(grad_bias.sum((0, 1)), delta_bias),
+        grad_A.sum((0, 1)).mT,
+        grad_B.sum(0),
+        grad_C.sum(0),
+        grad_D.sum((0, 1)),
+        grad_bias.sum((0, 1)),
     )
 
 
 class _Scan:
     """A scan's tensors as the kernels take them, and how its work is divided."""
 
-    def __init__(self, u, delta, A, B, C, D, delta_bias, delta_weight, orders, delta_softplus):
-        self.dtype, self.device = compute_dtype(u), u.device
-        batch, paths, length = delta.shape[:3]
-        channels, self.states = A.shape[-2:]
-        self.shape = self.output_shape = (batch, paths, length, channels)
-        self.state_shape = (batch, paths, self.states, channels)
-        self.sequences = batch * paths
-        self.blocks = triton.cdiv(channels, BLOCK)
-        self.chunks = triton.cdiv(length, CHUNK)
+    def __init__(self, s: ScanInputs):
+        self.dtype, self.device = s.dtype, s.u.device
+        self.sequences = s.batch * s.paths
+        self.blocks = triton.cdiv(s.channels, BLOCK)
+        self.chunks = triton.cdiv(s.length, CHUNK)
         self.segment_chunks = segment_chunks(self.chunks, self.sequences * self.blocks, self.device)
         self.segments = max(1, triton.cdiv(self.chunks, self.segment_chunks))
         self.grid = (self.sequences, self.blocks, self.segments)
+        self.of_totals = (self.segments, s.batch, s.paths, s.channels)
 
-        if delta_weight is not None and delta_weight.shape[-1] > MAX_RANK:
-            delta = delta @ delta_weight.to(delta.dtype).mT
-            delta_weight = None
-        (delta, delta_row), (B, B_row), (C, C_row) = rows(delta), rows(B), rows(C)
-        widest = max(channels, delta_row, B_row, C_row)
-        if length * widest >= 2**31:
-            raise RuntimeError(
-                f"scan backend 'triton' counts up to 2^31 elements of a sequence, and this one has "
-                f"{length} rows of {widest}: use the 'torch' backend or shorter sequences"
-            )
-        self.A, A_path = self.parameter(A.mT.to(self.dtype) * LOG2_E, 2)
-        D, D_path = self.parameter(D, 1)
-        bias, bias_path = self.parameter(delta_bias, 1)
-        weight, weight_path = self.parameter(None if delta_weight is None else delta_weight.mT, 2)
+        delta, weight = s.delta, s.delta_weight
+        if s.rank > MAX_RANK:
+            delta, weight = delta @ weight.to(delta.dtype).mT, None
+        (delta, delta_row), (B, B_row), (C, C_row) = rows(delta), rows(s.B), rows(s.C)
+        self.A, A_path = self.parameter(s.A.mT.to(self.dtype) * LOG2_E, 2)
+        D, D_path = self.parameter(s.D, 1)
+        bias, bias_path = self.parameter(s.delta_bias, 1)
+        weight, weight_path = self.parameter(None if weight is None else weight.mT, 2)
         rank = 0 if weight is None else weight.shape[-2]
         self.arguments = (
-            u.contiguous(), delta, self.A, B, C, D, bias, weight,
-            None if orders is None else orders.contiguous(),
-            length, self.segment_chunks * CHUNK, self.sequences, self.blocks,
-            paths, channels, self.states, rank,
+            s.u.contiguous(), delta, self.A, B, C, D, bias, weight,
+            None if s.orders is None else s.orders.contiguous(),
+            s.length, self.segment_chunks * CHUNK, self.sequences, self.blocks,
+            s.paths, s.channels, s.states, rank,
             delta_row, B_row, C_row, A_path, D_path, bias_path, weight_path,
         )  # fmt: skip
         self.options = dict(
-            ORDERED=orders is not None,
-            ONE_U=u.shape[1] != paths,
+            ORDERED=s.orders is not None,
+            ONE_U=s.one_u,
             SKIP=D is not None,
             BIAS=bias is not None,
             LOW_RANK=weight is not None,
-            SOFTPLUS=delta_softplus,
+            SOFTPLUS=s.delta_softplus,
             CHUNK=CHUNK,
             TILE=TILE,
             BLOCK=BLOCK,
             DTYPE=DTYPES[self.dtype],
             **WARP,
         )
-        self.of_combine = (paths, channels, self.states, A_path)
+        self.of_combine = (s.paths, s.channels, s.states, A_path)
 
     def parameter(self, x: Tensor | None, axes: int) -> tuple[Tensor | None, int]:
         """A parameter in the computing dtype, and how far apart those of two orders lie: 0 if shared."""
@@ -194,13 +174,13 @@ class _Scan:
 
     def combine(self, state: Tensor, total: Tensor, carried: Tensor, reverse: bool) -> None:
         """Replace each segment's effect by the state that enters it; ``carried`` enters the first."""
-        kernels.scan_combine[(self.sequences, self.blocks, self.states)](
+        kernels.scan_combine[(self.sequences, self.blocks, self.of_combine[2])](
             state, total, self.A, carried, self.segments, self.sequences, *self.of_combine,
             REVERSE=reverse, TILE=TILE, BLOCK=BLOCK, **WARP,
         )  # fmt: skip
 
     def totals(self) -> Tensor:
-        return self.empty(self.segments, *self.shape[:2], self.shape[3])
+        return self.empty(*self.of_totals)
 
     def empty(self, *shape: int) -> Tensor:
         return torch.empty(shape, dtype=self.dtype, device=self.device)
@@ -214,7 +194,7 @@ def segment_chunks(chunks: int, programs: int, device: torch.device) -> int:
     enough = 16 * _processors(device)
     segments = min(chunks, triton.cdiv(enough, max(1, programs)))
     # a cut costs the exponentials of the forward once more
-    return chunks if segments < 4 else triton.cdiv(chunks, segments)
+    return max(1, chunks) if segments < 4 else triton.cdiv(chunks, segments)
 
 
 @cache

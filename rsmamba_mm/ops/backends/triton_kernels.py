@@ -24,7 +24,8 @@ RUNTIME = ['length', 'steps', 'segments', 'sequences', 'blocks']
 
 @triton.jit
 def _softplus(x):
-    e = tl.exp(tl.minimum(x, 20.0))
+    # no minimum: on a device that of NaN and a number is the number
+    e = tl.exp(tl.where(x > 20.0, 20.0, x))
     # log(1 + e), corrected by what the sum 1 + e has rounded away
     rounded = (1.0 + e) - 1.0
     small = rounded == 0.0

@@ -1,0 +1,265 @@
+"""The table of backends, and the choice among them.
+
+``auto`` takes the available backend of highest priority for the device of the tensors that supports what it
+is asked for.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cache, partial
+from importlib import import_module
+from types import ModuleType
+
+import torch
+
+from . import probes
+from .contract import ScanInputs
+
+ENVIRONMENT_VARIABLE = 'RSMAMBA_SCAN_BACKEND'
+AUTO = 'auto'
+
+
+@dataclass(frozen=True)
+class Backend:
+    """An entry of the table of backends.
+
+    Attributes:
+        name (str): Its name.
+        module (str): Dotted name of the module that implements it, imported on first use.
+        devices (tuple[str] | None): Device types that it runs on; None for all.
+        asked (tuple[str]): Those of them on which ``auto`` passes it over: it runs where asked for.
+        priority (int): ``auto`` takes the highest that is available.
+        probe (Callable[[], str | None]): Says why the backend cannot run here and what to do about
+            it, or None if it can. Called at most once.
+    """
+
+    name: str
+    module: str
+    devices: tuple[str, ...] | None
+    asked: tuple[str, ...]
+    priority: int
+    probe: Callable[[], str | None]
+
+
+BACKENDS: dict[str, Backend] = {}
+_MODULES: dict[str, ModuleType] = {}  # those loaded
+
+_OTHERS = f"Use another with rsmamba_mm.ops.use_backend(name) or {ENVIRONMENT_VARIABLE}, or 'auto'."
+
+
+def register_backend(
+    name: str,
+    module: str,
+    *,
+    devices: tuple[str, ...] | None = None,
+    asked: tuple[str, ...] = (),
+    priority: int = 0,
+    probe: Callable[[], str | None] = lambda: None,
+) -> None:
+    """Enter a backend into the table; see :class:`Backend` for the arguments."""
+    BACKENDS[name] = Backend(name, module, devices, asked, priority, probe)
+    _MODULES.pop(name, None)
+    for choice in (obstacle, _automatic, _inform, _warn):
+        choice.cache_clear()
+
+
+@cache
+def obstacle(name: str, device_type: str) -> str | None:
+    """Why a backend cannot run on a type of device, or None if it can."""
+    backend = BACKENDS[name]
+    if backend.devices is not None and device_type not in backend.devices:
+        return f'it runs on {" and ".join(backend.devices)}, and the tensors are on {device_type}'
+    return backend.probe()
+
+
+def available_backends(device_type: str = 'cpu') -> list[str]:
+    """Names of the backends that can run on a type of device."""
+    return [name for name in BACKENDS if obstacle(name, device_type) is None]
+
+
+@cache
+def _automatic(device_type: str, place: int) -> str | None:
+    """The backend that ``auto`` asks first on a type of device, second and so on; None after the last."""
+    for backend in sorted(BACKENDS.values(), key=lambda backend: -backend.priority):
+        if device_type in backend.asked:
+            continue
+        reason = obstacle(backend.name, device_type)
+        if reason is None and place == 0:
+            return backend.name
+        if reason is None:
+            place -= 1
+        elif backend.devices is None or device_type in backend.devices:
+            _warn("scan backend '%s' would be faster but cannot run: %s", backend.name, reason)
+    return None
+
+
+@cache
+def _warn(message: str, *details: str) -> None:
+    """Log a warning, once."""
+    logging.getLogger('rsmamba_mm').warning(message, *details)
+
+
+@cache
+def _inform(name: str, device_type: str) -> None:
+    logging.getLogger('rsmamba_mm').info("scan backend '%s' serves tensors on %s", name, device_type)
+
+
+def _checked(name: str, source: str) -> str:
+    if name != AUTO and name not in BACKENDS:
+        known = ', '.join([AUTO, *sorted(BACKENDS)])
+        raise ValueError(f'{source}: unknown scan backend {name!r}. Known backends: {known}.')
+    return name
+
+
+class use_backend:
+    """Force the backend of the scan and of the causal convolution.
+
+    A plain call holds until the next one; as a context manager it ends with the block. The
+    environment variable ``RSMAMBA_SCAN_BACKEND`` does the same for a whole process.
+
+    Args:
+        name (str): ``'auto'`` or the name of a backend.
+
+    Raises:
+        ValueError: If there is no such backend.
+
+    Examples:
+        >>> with use_backend('reference'):
+        ...     y = selective_scan(u, delta, A, B, C)
+    """
+
+    _forced: str | None = None
+
+    def __init__(self, name: str) -> None:
+        self._previous = use_backend._forced
+        use_backend._forced = _checked(name, 'use_backend')
+
+    def __enter__(self) -> use_backend:
+        return self
+
+    def __exit__(self, *exc_info) -> None:
+        use_backend._forced = self._previous
+
+
+_FROM_ENVIRONMENT = os.environ.get(ENVIRONMENT_VARIABLE, AUTO)
+
+
+def resolve_backend(device: torch.device, scan: ScanInputs | None = None) -> str:
+    """The backend that serves tensors on a device: the forced one, else the best available.
+
+    Args:
+        device (torch.device): Where the tensors are.
+        scan (ScanInputs, optional): What it is to serve; None asks for the device alone. Defaults to None.
+
+    Returns:
+        str: Its name. ``torch.compile`` guards on what it depends on.
+
+    Raises:
+        ValueError: If the environment variable names no backend.
+        RuntimeError: If the forced backend cannot run there, or not serve the scan; the message says why.
+    """
+    return choose(device, '') if scan is None else choose(device, 'supports', scan)
+
+
+def choose(device: torch.device, question: str, *call) -> str:
+    """As :func:`resolve_backend`, by what the backends answer to a question about a call.
+
+    Args:
+        device (torch.device): Where the tensors are.
+        question (str): A function that backends may have, ``supports`` or ``supports_conv``.
+        *call: Its arguments.
+    """
+    place, refused = 0, None
+    while (name := _candidate(device.type, place)) is not None:
+        reason = _refusal(name, question, *call)
+        if reason is None:
+            if refused is not None and not torch.compiler.is_compiling():
+                _warn("scan backend '%s' would be faster but does not serve this: %s", *refused)
+            return name
+        place, refused = place + 1, refused or (name, reason)
+    if refused is None:
+        raise RuntimeError(f'no scan backend runs on {device.type}')
+    raise RuntimeError(
+        f"scan backend '{refused[0]}' was asked for but does not serve this: {refused[1]}. {_OTHERS}"
+    )
+
+
+@torch.compiler.assume_constant_result
+def _candidate(device_type: str, place: int) -> str | None:
+    """The forced backend, else the one that ``auto`` asks at this place; None after the last."""
+    name = use_backend._forced or _checked(_FROM_ENVIRONMENT, ENVIRONMENT_VARIABLE)
+    if name == AUTO:
+        name = _automatic(device_type, place)
+        if name is not None and place == 0:
+            _inform(name, device_type)
+    elif place:
+        return None
+    else:
+        reason = obstacle(name, device_type)
+        if reason is not None:
+            raise RuntimeError(f"scan backend '{name}' was asked for but cannot run: {reason}. {_OTHERS}")
+    if name is not None:
+        load_backend(name)
+    return name
+
+
+def _refusal(name: str, question: str, *call) -> str | None:
+    """Why a loaded backend does not serve a call, or None."""
+    function = getattr(_MODULES[name], question, None) if question else None
+    return None if function is None else function(*call)
+
+
+def serving_backend(name: str, question: str, *call) -> ModuleType:
+    """The module of the backend that was chosen for a call.
+
+    Raises:
+        RuntimeError: If it does not serve the call after all.
+    """
+    module = load_backend(name)
+    reason = _refusal(name, question, *call)
+    if reason is not None:
+        raise RuntimeError(f"scan backend '{name}' does not serve this: {reason}")
+    return module
+
+
+@torch.compiler.assume_constant_result
+def offers(name: str, function: str) -> bool:
+    """Whether a backend has one of the functions that not all have."""
+    return hasattr(load_backend(name), function)
+
+
+def load_backend(name: str) -> ModuleType:
+    """The module that implements a backend."""
+    if name not in _MODULES:
+        _MODULES[name] = import_module(BACKENDS[name].module)
+    return _MODULES[name]
+
+
+def _probe_cpu() -> str | None:
+    from .cpu import probe
+
+    return probe()
+
+
+# the variable is Triton's own: its kernels then run on the CPU, step by step in Python
+_INTERPRETED = os.environ.get('TRITON_INTERPRET', '0').lower() in ('1', 'true', 'yes', 'on', 'y')
+
+
+register_backend('reference', 'rsmamba_mm.ops.backends.reference', priority=-10)
+register_backend('torch', 'rsmamba_mm.ops.backends.torch_chunked', priority=0)
+register_backend('cpu', 'rsmamba_mm.ops.backends.cpu', devices=('cpu',), priority=10, probe=_probe_cpu)
+register_backend(
+    'triton',
+    'rsmamba_mm.ops.backends.triton',
+    devices=('cuda', 'cpu') if _INTERPRETED else ('cuda',),
+    asked=('cpu',),
+    priority=30,
+    probe=partial(probes.triton, interpreted=_INTERPRETED),
+)
+register_backend(
+    'mamba_ssm', 'rsmamba_mm.ops.backends.mamba_ssm', devices=('cuda',), priority=20, probe=probes.mamba_ssm
+)
