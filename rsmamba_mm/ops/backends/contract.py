@@ -142,12 +142,12 @@ class ScanInputs:
 
     @property
     def output_shape(self) -> tuple[int, int, int, int]:
-        return (self.batch, self.paths, self.length, self.channels)
+        return (*self.delta.shape[:3], self.channels)
 
     @property
     def state_shape(self) -> tuple[int, int, int, int]:
         """Of the states at one step, channels innermost."""
-        return (self.batch, self.paths, self.states, self.channels)
+        return (*self.delta.shape[:2], *self.A.shape[:-3:-1])
 
 
 class ScanGradients(NamedTuple):

@@ -52,8 +52,8 @@ def supports_conv(x: Tensor, weight: Tensor) -> str | None:
 def scan_forward(s: ScanInputs, keep_states: bool) -> tuple[Tensor, Tensor, Tensor]:
     """Run the scan; see :mod:`.contract`."""
     scan = _Scan(s)
-    y, last = scan.empty(s.output_shape), scan.empty(s.state_shape)
-    kept = scan.empty((scan.chunks if keep_states else 0, *s.state_shape))
+    y, last = scan.empty(scan.output_shape), scan.empty(scan.state_shape)
+    kept = scan.empty((scan.chunks if keep_states else 0, *scan.state_shape))
     scan.call('scan_forward', [], [y, last, kept if keep_states else None])
     return y.to(s.u.dtype), last, kept
 
@@ -63,9 +63,9 @@ def scan_backward(s: ScanInputs, grad_y: Tensor, grad_last: Tensor | None, kept:
     scan = _Scan(s)
     grad_y = grad_y.to(scan.dtype).contiguous()
     grad_last = None if grad_last is None else grad_last.to(scan.dtype).contiguous()
-    du, ddelta = scan.empty(s.output_shape), scan.empty(s.output_shape)
+    du, ddelta = scan.empty(scan.output_shape), scan.empty(scan.output_shape)
     dB, dC = scan.empty((scan.groups, *s.B.shape)), scan.empty((scan.groups, *s.C.shape))
-    dA = scan.empty(s.state_shape)
+    dA = scan.empty(scan.state_shape)
     dD, dbias = (scan.empty((s.batch, s.paths, s.channels)) for _ in range(2))
     scan.call('scan_backward', [grad_y, grad_last, kept], [du, ddelta, dB, dC, dA, dD, dbias])
     return ScanGradients(du, ddelta, dA.sum(0).mT, dB.sum(0), dC.sum(0), dD.sum(0), dbias.sum(0))
@@ -171,7 +171,7 @@ class _Call:
     def pointers(self, tensors: list[Tensor | None]) -> ctypes.Array:
         """Addresses: the operator has checked the sizes, :meth:`dense` or :meth:`rows` set the layout."""
         for x in tensors:
-            if x is not None and (x.device.type != 'cpu' or x.dtype not in (self.dtype, torch.int64)):
+            if x is not None and not (x.is_cpu and x.dtype in (self.dtype, torch.int64)):
                 raise TypeError(
                     f"scan backend 'cpu' reads {self.dtype} on cpu, got {x.dtype} on {x.device}"
                 )
@@ -181,9 +181,12 @@ class _Call:
 class _Scan(_Call):
     def __init__(self, s: ScanInputs):
         super().__init__(s.u)
-        chunk = chunk_length(s.length)
-        self.chunks = -(-s.length // chunk)
-        self.groups = _groups(s.batch * s.paths, s.channels)
+        self.output_shape = batch, paths, length, channels = s.output_shape
+        states = s.states
+        self.state_shape = (batch, paths, states, channels)
+        chunk = chunk_length(length)
+        self.chunks = -(-length // chunk)
+        self.groups = _groups(batch * paths, channels)
         (delta, delta_row), (B, B_row), (C, C_row) = self.rows(s.delta), self.rows(s.B), self.rows(s.C)
         weight = s.delta_weight
         self.inputs = [
@@ -198,19 +201,19 @@ class _Scan(_Call):
             None if s.orders is None else s.orders.contiguous(),
         ]
         self.sizes = [
-            *s.output_shape,
-            s.states,
+            *self.output_shape,
+            states,
             int(not s.one_u),
-            s.states * s.channels if s.A.dim() == 3 else 0,
-            s.channels if s.D is not None and s.D.dim() == 2 else 0,
-            s.channels if s.delta_bias is not None and s.delta_bias.dim() == 2 else 0,
+            states * channels if s.A.dim() == 3 else 0,
+            channels if s.D is not None and s.D.dim() == 2 else 0,
+            channels if s.delta_bias is not None and s.delta_bias.dim() == 2 else 0,
             B_row,
             C_row,
             chunk,
             int(s.delta_softplus),
             delta_row,
             s.rank,
-            s.rank * s.channels if weight is not None and weight.dim() == 3 else 0,
+            s.rank * channels if weight is not None and weight.dim() == 3 else 0,
         ]
 
 
