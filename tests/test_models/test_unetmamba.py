@@ -326,3 +326,11 @@ def test_refusals():
         LocalSupervisionHead(num_clases=4)
     with pytest.raises(TypeError, match='unexpected keyword'):
         PixelHead(num_clases=4)
+
+
+def test_pixel_head_has_no_channels_of_its_own():
+    from rsmamba_mm import PixelHead
+
+    assert count(PixelHead(64, 6, channels=64)) == 390
+    with pytest.raises(ValueError, match=r'from in_channels=64 to the classes: leave channels=32 out'):
+        PixelHead(64, 6, channels=32)

@@ -17,14 +17,29 @@ class PixelHead(BaseDecodeHead):
         in_channels (int): Channels of the map. Defaults to 64.
         num_classes (int): Number of classes. Defaults to 6.
         in_index (int): Which of the neck's maps it is. Defaults to 3, the full resolution.
+        channels (int, optional): Repeats ``in_channels``, as configs of mmseg's heads have it. Defaults to
+            None.
         **kwargs: Further arguments of mmseg's ``BaseDecodeHead``: ``loss_decode``, ``ignore_index``,
             ``sampler``, ``align_corners``, ``out_channels``, ``threshold``, ``init_cfg``.
 
     Raises:
         TypeError: If an argument is unknown.
+        ValueError: If ``channels`` are others than ``in_channels``.
     """
 
-    def __init__(self, in_channels: int = 64, num_classes: int = 6, in_index: int = 3, **kwargs) -> None:
+    def __init__(
+        self,
+        in_channels: int = 64,
+        num_classes: int = 6,
+        in_index: int = 3,
+        channels: int | None = None,
+        **kwargs,
+    ) -> None:
+        if channels not in (None, in_channels):
+            raise ValueError(
+                f'PixelHead has one convolution, from in_channels={in_channels} to the classes: leave '
+                f'channels={channels} out, or take a head with more, such as FCNHead'
+            )
         super().__init__(
             in_channels=in_channels,
             channels=in_channels,
