@@ -50,7 +50,6 @@ def apply() -> None:
     _launch_without_cuda()
     _right_norm_gradients()
     _trust_mmengine_checkpoints()
-    _crop_figures()
     if stack == 'upstream':
         _stand_in_for_mmcv_ops()
 
@@ -284,6 +283,7 @@ def apply_to_tools(script: str) -> None:
     Args:
         script (str): Name of the tool; those that draw class activation maps have ``cam`` in it.
     """
+    _crop_figures()
     if 'cam' in script and find_spec('pytorch_grad_cam') is not None:
         _let_cams_find_the_device()
     if check_stack() == 'upstream':

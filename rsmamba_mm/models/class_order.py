@@ -13,7 +13,9 @@ HEADS = ('head', 'decode_head', 'auxiliary_head')
 
 def checkpoint_classes(checkpoint: Mapping) -> tuple[str, ...] | None:
     """The class names in a checkpoint of MMEngine, or of OpenMMLab's older packages; None without."""
-    meta = checkpoint.get('meta') or {}
+    meta = checkpoint.get('meta')
+    if not isinstance(meta, Mapping):
+        return None
     dataset_meta = meta.get('dataset_meta')
     classes = dataset_meta.get('classes') if isinstance(dataset_meta, Mapping) else meta.get('CLASSES')
     return tuple(classes) if classes else None

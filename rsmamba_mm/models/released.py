@@ -50,9 +50,7 @@ def read_checkpoint(path: str | Path) -> tuple[dict[str, Tensor], tuple[str, ...
         raise OptionError(f'checkpoint not found: {path}') from None
     except (pickle.UnpicklingError, RuntimeError, EOFError) as error:
         raise OptionError(f'{path} is no PyTorch checkpoint: {error}') from error
-    classes = None
-    if isinstance(content, Mapping):
-        classes = checkpoint_classes({'meta': content['meta']} if _is_meta(content) else {})
+    classes = checkpoint_classes(content) if isinstance(content, Mapping) else None
     for key in ('state_dict', 'model'):
         if isinstance(content, Mapping) and isinstance(content.get(key), Mapping):
             content = content[key]
@@ -62,10 +60,6 @@ def read_checkpoint(path: str | Path) -> tuple[dict[str, Tensor], tuple[str, ...
     if not tensors:
         raise OptionError(f'{path} holds no tensors, neither at the top nor under state_dict')
     return tensors, classes
-
-
-def _is_meta(content: Mapping) -> bool:
-    return isinstance(content.get('meta'), Mapping)
 
 
 def verify_tensors(state_dict: Mapping[str, Tensor], model: nn.Module) -> None:
