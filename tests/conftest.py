@@ -3,9 +3,25 @@ from pathlib import Path
 import rsmamba_mm._openmmlab  # noqa: F401 - cures come first
 
 import cv2
+import numpy as np
 import pytest
+import torch
 
 ROOT = Path(__file__).parents[1]
+
+
+def _seed() -> None:
+    torch.manual_seed(0)
+    np.random.seed(0)
+
+
+_seed()  # for what the test modules draw as they are imported
+
+
+@pytest.fixture(autouse=True)
+def seed() -> None:
+    """Every test draws the same numbers in every run, whatever ran before it."""
+    _seed()
 
 
 @pytest.fixture(scope='session')

@@ -24,6 +24,8 @@ def arguments(dtype=torch.float64, absent=()):
     )
     tensors = {name: None if name in absent else torch.randn(shape) for name, shape in shapes.items()}
     tensors['A'] = -tensors['A'].abs()
+    # below 20, where F.softplus becomes the identity and the backends' slopes differ by 2e-9
+    tensors['dt_proj_weight'] /= 8
     return {name: t if t is None else t.to(dtype).requires_grad_() for name, t in tensors.items()}
 
 
