@@ -46,7 +46,7 @@ def triton(interpreted: bool = False) -> str | None:
 def mamba_ssm() -> str | None:
     """Why the ``mamba_ssm`` backend cannot run, or None; runs its kernel once."""
     try:
-        import selective_scan_cuda
+        import selective_scan_cuda  # pyright: ignore[reportMissingImports] - where it was built
     except ImportError as error:
         return _import_failure(error)
     reason = _no_device()
