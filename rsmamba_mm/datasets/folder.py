@@ -51,7 +51,11 @@ def find_scenes(folder: str | Path) -> tuple[list[str], list[str], list[int]]:
 
 
 def write_split(
-    images: Sequence[str], labels: Sequence[int], train: float, out: str | Path, seed: int = 0
+    images: Sequence[str],
+    labels: Sequence[int] | Sequence[str],
+    train: float,
+    out: str | Path,
+    seed: int = 0,
 ) -> tuple[list[int], list[int]]:
     """Split images and write ``train.txt`` and, for the test, ``val.txt``: ``Class/name`` lines.
 
@@ -59,7 +63,7 @@ def write_split(
 
     Args:
         images (Sequence[str]): Paths that end with ``Class/name``.
-        labels (Sequence[int]): Class of each.
+        labels (Sequence[int] | Sequence[str]): Class of each.
         train (float): Share for training.
         out (str | Path): Folder for the lists; made if it is not there.
         seed (int): Seed of the split. Defaults to 0.
@@ -79,11 +83,14 @@ def write_split(
     return parts[0], parts[1]
 
 
-def stratified_split(labels: Sequence[int], fractions: Sequence[float], seed: int = 0) -> list[list[int]]:
+def stratified_split(
+    labels: Sequence[int] | Sequence[str], fractions: Sequence[float], seed: int = 0
+) -> list[list[int]]:
     """Split samples at random, each class in the same proportions.
 
     Args:
-        labels (Sequence[int]): Class of each sample.
+        labels (Sequence[int] | Sequence[str]): Class of each sample. By names a seed means a split
+            whatever the order of the classes.
         fractions (Sequence[float]): Share of each part; they sum to one.
         seed (int): Seed of the split. Defaults to 0.
 
