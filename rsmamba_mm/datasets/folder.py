@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ..errors import MissingDataError
+from ..errors import MissingDataError, OptionError
 
 IMAGE_SUFFIXES = ('.jpg', '.jpeg', '.png', '.tif', '.tiff', '.bmp')
 
@@ -72,7 +72,7 @@ def write_split(
         tuple[list[int], list[int]]: Indices of the training and the test images.
 
     Raises:
-        ValueError: As :func:`stratified_split`.
+        OptionError: As :func:`stratified_split`.
     """
     parts = stratified_split(labels, (train, 1 - train), seed)
     out = Path(out)
@@ -98,11 +98,11 @@ def stratified_split(
         list[list[int]]: Sorted sample indices of each part.
 
     Raises:
-        ValueError: If the fractions do not sum to one, or a class has too few samples to give each
+        OptionError: If the fractions do not sum to one, or a class has too few samples to give each
             part one.
     """
     if abs(sum(fractions) - 1) > 1e-6 or min(fractions) <= 0:
-        raise ValueError(f'fractions must be positive and sum to 1, got {list(fractions)}')
+        raise OptionError(f'fractions must be positive and sum to 1, got {list(fractions)}')
     labels = np.asarray(labels)
     generator = np.random.default_rng(seed)
     parts: list[list[int]] = [[] for _ in fractions]
@@ -111,7 +111,7 @@ def stratified_split(
         members = generator.permutation(np.flatnonzero(labels == label))
         pieces = np.split(members, np.round(bounds * len(members)).astype(int))
         if any(len(piece) == 0 for piece in pieces):
-            raise ValueError(
+            raise OptionError(
                 f'class {label} has {len(members)} samples, too few to split by {list(fractions)}'
             )
         for part, piece in zip(parts, pieces, strict=True):
