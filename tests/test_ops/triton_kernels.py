@@ -18,6 +18,7 @@ from rsmamba_mm.ops import (
     selective_scan,
     use_backend,
 )
+from rsmamba_mm.ops.backends import judge, verification
 from rsmamba_mm.ops.backends.triton import launch as backend
 from rsmamba_mm.ops.testing import exact_scan, run_scan
 
@@ -115,6 +116,15 @@ def test_scan_options(settings, segments):
     if settings.get('rank') and not settings.get('softplus', True):
         inputs['delta'], inputs['delta_weight'] = inputs['delta'].abs() / 8, inputs['delta_weight'].abs()
     assert_close(run('triton', inputs, options), run('reference', inputs, options), torch.float64)
+
+
+def test_it_is_found_right_on_first_use(segments, monkeypatch):
+    if INTERPRETED:
+        monkeypatch.setattr(
+            judge, 'CASES', {dtype: ((1, 2, 11, 6, 2), {}) for dtype in verification.TOLERANCE}
+        )
+    errors = verification.verify(backend, torch.device(DEVICE))
+    assert 0 < errors['torch.float32'] < 1e-5
 
 
 def test_without_a_gradient_of_the_last_state():

@@ -41,6 +41,11 @@ DTYPES = {torch.float32: tl.float32, torch.float64: tl.float64}
 LOG2_E = 1.4426950408889634
 
 
+def version() -> str:
+    """Of the compiler."""
+    return triton.__version__
+
+
 def chunk_length(length: int) -> int:
     """Steps between two kept states."""
     return CHUNK
