@@ -13,10 +13,9 @@ from .contract import TENSORS, ScanInputs
 
 # images, orders, tokens, channels, states of a comparison: whole sequences as RSMamba's mixer has them, and
 # such as a GPU cuts into segments, with parameters of each order as SS2D has them
-CASES = {
-    torch.float32: ((2, 2, 70, 72, 4), dict(rank=3)),
-    torch.bfloat16: ((1, 2, 260, 72, 3), dict(shared=False, one_u=True)),
-}
+WHOLE = ((2, 2, 70, 72, 4), dict(rank=3))
+CUT = ((1, 2, 260, 72, 3), dict(shared=False, one_u=True))
+CASES = {torch.float32: WHOLE, torch.bfloat16: CUT, torch.float16: CUT}
 PARAMETERS = ('A', 'D', 'delta_bias', 'delta_weight', 'taps', 'offset', 'weights')
 
 
@@ -113,7 +112,7 @@ def measure(
     Args:
         module (ModuleType): Of the backend.
         device (torch.device): Where both compute.
-        dtype (torch.dtype): Of the activations, float32 or bfloat16. Defaults to float32.
+        dtype (torch.dtype): Of the activations, float32 or half. Defaults to float32.
 
     Returns:
         dict[str, float]: :func:`relative_errors` of results and gradients.

@@ -32,7 +32,7 @@ from .judge import measure
 
 REPORT = 'please report this, with what python -m rsmamba_mm.ops says'
 # largest error relative to the largest entry of the exact tensor
-TOLERANCE = {torch.float32: 1e-4, torch.bfloat16: 2e-2}
+TOLERANCE = {torch.float32: 1e-4, torch.bfloat16: 2e-2, torch.float16: 4e-3}
 
 _FOUND: dict[
     tuple[str, str], str | None
@@ -119,10 +119,10 @@ def verify(module: ModuleType, device: torch.device) -> dict[str, float]:
         WrongResult: If one is not rounding.
     """
     worst = {}
-    for dtype, tolerance in TOLERANCE.items():
+    for dtype in (torch.float32, _half(device)):
         errors = measure(module, device, dtype)
         name = max(errors, key=errors.get)
-        if errors[name] > tolerance:
+        if errors[name] > TOLERANCE[dtype]:
             raise WrongResult(f'{name} in {dtype} is off by {errors[name]:.1e} of its largest entry')
         worst[str(dtype)] = errors[name]
     return worst
@@ -136,6 +136,12 @@ def explain(module: ModuleType | None, error: Exception) -> str:
         return f'it gives wrong results ({error}): {REPORT}'
     first = (str(error).strip() or 'no message').splitlines()[0]
     return f'it fails ({type(error).__name__}: {first}): {REPORT}'
+
+
+def _half(device: torch.device) -> torch.dtype:
+    """The half precision that is likely used there: GPUs before Ampere have no bfloat16."""
+    old = device.type == 'cuda' and torch.cuda.get_device_capability(device) < (8, 0)
+    return torch.float16 if old else torch.bfloat16
 
 
 def _current(device_type: str) -> torch.device:
