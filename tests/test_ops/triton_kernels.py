@@ -243,11 +243,13 @@ def test_the_gate_comes_before_the_rounding(dtype):
 @pytest.mark.parametrize(
     ('taps', 'bias', 'activation'), [(1, True, None), (3, False, 'silu'), (4, True, 'silu')]
 )
-def test_convolution(length, taps, bias, activation):
+@pytest.mark.parametrize('own', [(), (3,)], ids=['shared', 'per-order'])
+def test_convolution(length, taps, bias, activation, own):
     torch.manual_seed(0)
     # the half of a projection
     x = torch.randn(2, length, 36, dtype=torch.float64)[..., 18:]
-    weight, offset = torch.randn(18, taps).double(), torch.randn(18).double() if bias else None
+    weight = torch.randn(*own, 18, taps).double()
+    offset = torch.randn(*own, 18).double() if bias else None
     orders = make_orders(['forward', 'reverse', 'shuffle'], 1, length)
     compare(
         lambda *tensors, orders: multi_order_conv1d(*tensors, orders, activation),

@@ -131,8 +131,9 @@ def _measure(module: ModuleType, device: torch.device, dtype: torch.dtype) -> di
     inputs['z'] = torch.randn(batch, length, channels, generator=generator)
     inputs['paths'] = torch.randn(batch, paths, length, channels, generator=generator)
     inputs['weights'] = torch.rand(batch, paths, generator=generator)
-    inputs['taps'] = torch.randn(channels, 4, generator=generator)
-    inputs['offset'] = torch.randn(channels, generator=generator)
+    own = () if options.get('shared', True) else (paths,)
+    inputs['taps'] = torch.randn(*own, channels, 4, generator=generator)
+    inputs['offset'] = torch.randn(*own, channels, generator=generator)
     orders = torch.stack([torch.randperm(length, generator=generator) for _ in range(paths)]).to(device)
     # numbers that bfloat16 holds: whatever precision matrix products are allowed, it reads them as they are
     inputs = {name: x.bfloat16().to(device) for name, x in inputs.items()}
