@@ -177,12 +177,13 @@ def conv_backward(
     if activation:
         pre = _convolve(read, weight, bias)
         grad = torch.ops.aten.silu_backward(grad, pre)
-    grad_weight = torch.stack([(grad * read[:, :, j : j + length]).sum((0, 2)) for j in range(taps)], -1)
+    # one axis after the other: together, with the orders between them, they take three times as long
+    grad_taps = [(grad * read[:, :, j : j + length]).sum(2).sum(0) for j in range(taps)]
     grad_read = torch.zeros_like(read)
     for j in range(taps):
         grad_read[:, :, j : j + length].addcmul_(grad, weight[..., None, :, j].to(dtype))
     grad_x = take(grad_read[:, :, taps - 1 :], invert_orders(orders)).sum(1)
-    return grad_x, grad_weight, None if bias is None else grad.sum((0, 2))
+    return grad_x, torch.stack(grad_taps, -1), None if bias is None else grad.sum(2).sum(0)
 
 
 def _write(whole: Tensor, chunk: Tensor, tokens: Tensor | None, start: int) -> None:
