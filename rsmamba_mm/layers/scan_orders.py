@@ -65,8 +65,16 @@ def block_orders(
     if not any_random(names):
         return fixed_orders(names, *grid, device, slots).expand(num_blocks, -1, -1)
     if training:
-        return torch.stack([make_orders(names, *grid, slots) for _ in range(num_blocks)]).to(device)
+        return _sent(torch.stack([make_orders(names, *grid, slots) for _ in range(num_blocks)]), device)
     return _repeatable_orders(names, *grid, slots, num_blocks, seed, device)
+
+
+def _sent(orders: Tensor, device: torch.device) -> Tensor:
+    """Orders on a device. A GPU copies them when it comes to it; from unpinned memory each forward would
+    wait until all work before it is done."""
+    if device.type != 'cuda' or torch.compiler.is_compiling():
+        return orders.to(device)
+    return orders.pin_memory().to(device, non_blocking=True)
 
 
 @torch.compiler.assume_constant_result

@@ -391,7 +391,9 @@ Conv<T> conv_of(const int64_t* sizes, const void* const* tensors) {
           static_cast<const T*>(tensors[2]),
           static_cast<const int64_t*>(tensors[3]),
           sizes[5],
-          bool(sizes[6])};
+          bool(sizes[6]),
+          sizes[7],
+          sizes[8]};
 }
 
 template <class T>
