@@ -15,8 +15,8 @@ THRESHOLD = 8
 def perceptual_hashes(images: Iterable[Image.Image]) -> np.ndarray:
     """Hash images so that few bits of near duplicates differ (pHash: their coarse structure).
 
-    Other sizes, encodings, brightness and small changes keep the hash nearly as it is; flips, turns and shifts
-    by more than a few per cent of the side do not.
+    Other sizes, encodings, brightness and small changes keep the hash nearly as it is; flips, turns and
+    shifts by more than a few per cent of the side do not.
 
     Args:
         images (Iterable[Image.Image]): Images of any size and mode.

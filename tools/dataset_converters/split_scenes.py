@@ -7,8 +7,8 @@ model selection. Every image is opened: what cannot be read is named, and the me
 the training images are printed. ``folder`` takes any folder of class subfolders; rasters of more than three
 bands or 8 bits (.tif) are read band by band.
 
-``--check-leaks`` leaves the lists as they are and looks for near duplicates across them instead: test images
-that training has seen. It exits with 0 if there are none, and with 1 if there are.
+``--check-leaks`` leaves the lists as they are and looks for near duplicates across them instead: test
+images that training has seen. It exits with 0 if there are none, and with 1 if there are.
 """
 
 from __future__ import annotations
