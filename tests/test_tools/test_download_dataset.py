@@ -227,7 +227,7 @@ def test_scenes(call, ucmerced, tmp_path):
     tool = partial(call, 'download_dataset.py', 'ucmerced', '--root', tmp_path)
     code, out, err = tool()
     assert code == 0, err
-    assert 'licence: public domain' in out and 'UCMerced_LandUse.zip: fetched, checksum right' in out
+    assert 'licence: public domain' in out and 'UCMerced_LandUse.zip: checksum right' in out
     assert 'is ready: 210 images of 21 classes; as published it has 2100' in out
     assert sorted(path.name for path in tmp_path.iterdir()) == ['ucmerced']
     # what the configs read

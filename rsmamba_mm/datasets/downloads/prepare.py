@@ -74,8 +74,10 @@ def prepare_dataset(
     for archive in source.archives:
         path = by_hand.get(archive)
         if path is None:
+            size = '' if archive.size is None else f', {archive.size / 1e9:.2f} GB'
+            report(f'fetching {archive.name}{size}, from {mirror or archive.url}')
             path = _fetched(archive, downloads, mirror, source)
-            report(f'{archive.name}: fetched, checksum right')
+            report(f'{archive.name}: checksum right')
         elif any_checksum:
             report(f'{path}: taken without looking at its checksum')
         else:
