@@ -17,7 +17,6 @@ from rich.progress import Progress
 from ..errors import MissingDataError, OptionError
 from .inference import TOPK, ImagePredictor, find_inputs
 from .places import RASTERS, locate
-from .zips import zip_members
 
 LISTS = ('.txt', '.lst')
 
@@ -135,7 +134,9 @@ def find_scenes(source: str | Path) -> list[Scene]:
         MissingDataError: If there is none.
         OptionError: If a list is no text.
     """
+    # the package of data sets needs mmcv, which other parts of this interface do not
     from ..datasets.folder import IMAGE_SUFFIXES
+    from ..datasets.zips import zip_members
 
     source = Path(source)
     if source.is_file() and source.suffix.lower() == '.zip':

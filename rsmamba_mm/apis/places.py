@@ -24,7 +24,10 @@ def locate(path: str) -> dict | None:
         dict | None: The outline of a georeferenced raster, which needs rasterio; the point where a camera
         with GPS stood; None if the image says nothing of it.
     """
-    return _outline(path) if path.lower().endswith(RASTERS) else _camera(path)
+    # the package of data sets needs mmcv, which other parts of this interface do not
+    from ..datasets.zips import gdal_path
+
+    return _outline(gdal_path(path)) if path.lower().endswith(RASTERS) else _camera(path)
 
 
 def _outline(path: str) -> dict | None:

@@ -16,6 +16,15 @@ from rsmamba_mm.apis.places import locate
 from rsmamba_mm.datasets import SCENE_CLASSES, render_scene
 from rsmamba_mm.errors import MissingDataError, OptionError
 
+BANDS = """
+_base_ = '{root}/configs/rsmamba/rsmamba-b_folder-4bands-224px.py'
+arch = dict(embed_dims=16, num_layers=1, feedforward_channels=16)
+model = dict(
+    backbone=dict(_delete_=True, type='RSMamba', arch=arch, img_size=224, in_channels=4),
+    head=dict(in_channels=16),
+)
+"""
+
 
 @pytest.fixture(scope='module')
 def images(tmp_path_factory) -> Path:
@@ -42,14 +51,14 @@ def table(path) -> list[dict]:
     return list(csv.DictReader(path.open(encoding='utf-8')))
 
 
-def raster(path, epsg, transform, width=64, height=48) -> None:
+def raster(path, epsg, transform, count=3) -> None:
     rasterio = pytest.importorskip('rasterio')
-    settings = dict(driver='GTiff', count=3, width=width, height=height, dtype='uint8')
+    settings = dict(driver='GTiff', count=count, width=64, height=48, dtype='uint8')
     if epsg:
         settings.update(crs=f'EPSG:{epsg}', transform=rasterio.Affine(*transform))
-    pixels = render_scene('lake', (height, width)).image.transpose(2, 0, 1)
+    pixels = render_scene('lake', (48, 64)).image.transpose(2, 0, 1)
     with rasterio.open(path, 'w', **settings) as file:
-        file.write(pixels)
+        file.write(np.resize(pixels, (count, 48, 64)))
 
 
 def test_a_folder_a_list_and_a_zip_give_the_same(tool, predictor, images, tmp_path):
@@ -193,3 +202,19 @@ def test_refusals(tool, predictor, land_cover, images, tmp_path):
     with pytest.raises(OptionError, match='the model maps land cover'):
         classify_folder(segmenter, images, tmp_path / 'x.csv')
     assert not (tmp_path / 'x.csv').exists()
+
+
+def test_bands_of_rasters_in_a_zip(root, trained, tmp_path):
+    """Rasters of many bands, and names that are no plain words."""
+    config = tmp_path / 'bands.py'
+    config.write_text(BANDS.format(root=root))
+    model = trained(config, dict(classes=['forest', 'field']))
+    folder = tmp_path / 'a folder #1 é'
+    folder.mkdir()
+    raster(folder / 'scene é 1#.tif', 32640, (2.0, 0, 325_000, 0, -2.0, 2_780_000), count=4)
+    with zipfile.ZipFile(folder / 'Some 100%.ZIP', 'w') as file:
+        file.write(folder / 'scene é 1#.tif', 'in a/scene é 1#.tif')
+    predictor = ImagePredictor(*map(str, model), device='cpu')
+    for source in (folder, folder / 'Some 100%.ZIP'):
+        done = classify_folder(predictor, source, tmp_path / 'x.csv')
+        assert (done.classified, done.located, done.unreadable) == (1, 1, {})

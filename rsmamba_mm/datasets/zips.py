@@ -1,4 +1,4 @@
-"""Images in zip files, read where they lie: ``zip:///FOLDER/ARCHIVE.zip!/NAME``, as rasterio has it."""
+"""Images in zip files, read where they lie: ``zip:///FOLDER/ARCHIVE.zip!/NAME``."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class ZipBackend(BaseStorageBackend):
             KeyError: If the archive has no such file.
             zipfile.BadZipFile: If it is damaged.
         """
-        archive, _, name = str(filepath).partition('://')[2].partition('!/')
+        archive, name = _parts(filepath)
         return _opened(archive).read(name)
 
     def get_text(self, filepath: str, encoding: str = 'utf-8') -> str:
@@ -51,6 +51,18 @@ def zip_members(archive: str | Path) -> dict[str, str]:
         # what a Mac packs beside each file is no image, whatever its suffix
         if not name.endswith('/') and not Path(name).name.startswith('._')
     }
+
+
+def gdal_path(path: str) -> str:
+    """What GDAL opens: its own form for a file in an archive, any other path as it is."""
+    # rasterio's form of it, which is like ours, has no way to write a #
+    return '/vsizip/{{{}}}/{}'.format(*_parts(path)) if path.startswith(f'{_SCHEME}://') else path
+
+
+def _parts(path: str) -> tuple[str, str]:
+    """Archive and name."""
+    archive, _, name = path.removeprefix(f'{_SCHEME}://').partition('!/')
+    return archive, name
 
 
 @lru_cache(maxsize=1)
