@@ -5,7 +5,6 @@ from __future__ import annotations
 import shutil
 import subprocess
 import sys
-import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
@@ -209,9 +208,13 @@ def _nested(archive: Path, folder: Path, names: Sequence[str]) -> list[Path]:
 @contextmanager
 def _workshop(root: Path, name: str) -> Iterator[Path]:
     """A folder on the disk of the data: what is half done never looks like a data set."""
-    root.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=f'.{name}-', dir=root) as folder:
-        yield Path(folder)
+    folder = root / f'.{name}-unpacking'
+    shutil.rmtree(folder, ignore_errors=True)  # of a call that was killed
+    folder.mkdir(parents=True)
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder)
 
 
 def _move(folder: Path, target: Path) -> None:
