@@ -35,11 +35,9 @@ def split_scenes(
         the test.
 
     Raises:
-        ValueError: If a class has too few images.
+        OptionError: If a class has too few images.
     """
-    # by the names of the classes, so that a seed means a split whatever the order of the classes
-    names = sorted(dataset.CLASSES)
     paths = [dataset.get_data_info(i)['img_path'] for i in range(len(dataset))]
     paths.sort(key=lambda path: Path(path).parent.name)
-    labels = [names.index(Path(path).parent.name) for path in paths]
-    return paths, *write_split(paths, labels, share, out, seed)
+    names = [Path(path).parent.name for path in paths]
+    return paths, *write_split(paths, names, share, out, seed)
