@@ -108,8 +108,8 @@ def classify_folder(
         table.writeheader()
         for scene in bars.track(scenes, description='classifying'):
             prediction = next(predictions)
-            if prediction.error is not None:
-                summary.unreadable[scene.name] = prediction.error
+            if prediction.scores is None:
+                summary.unreadable[scene.name] = str(prediction.error)
                 report(f'left out: {prediction.error}')
                 continue
             cells = _cells(scene, prediction.scores, predictor.classes, shown)

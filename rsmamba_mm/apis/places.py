@@ -32,11 +32,12 @@ def locate(path: str) -> dict | None:
 
 def _outline(path: str) -> dict | None:
     import rasterio
+    from rasterio.errors import NotGeoreferencedWarning, RasterioError
     from rasterio.warp import transform_geom
 
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter('ignore', rasterio.errors.NotGeoreferencedWarning)
+            warnings.simplefilter('ignore', NotGeoreferencedWarning)
             with rasterio.open(path) as raster:
                 if raster.crs is None or raster.transform.is_identity:
                     return None
@@ -45,7 +46,7 @@ def _outline(path: str) -> dict | None:
                 ring = [raster.xy(*corner, offset='ul') for corner in corners]
                 outline = dict(type='Polygon', coordinates=[ring])
                 found = transform_geom(raster.crs, 'EPSG:4326', outline, antimeridian_cutting=True)
-    except (rasterio.errors.RasterioError, ValueError):
+    except (RasterioError, ValueError):
         return None
     single = found['type'] == 'Polygon'
     parts = [found['coordinates']] if single else found['coordinates']
