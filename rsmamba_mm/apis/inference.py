@@ -100,7 +100,7 @@ class ImagePredictor:
         """Predict images one after the other; those that cannot be read bear an ``error``.
 
         Args:
-            files (Iterable[str | Path]): The images.
+            files (Iterable[str | Path]): The images; also ``zip://ARCHIVE!/NAME``, as a string.
             batch_size (int): How many go through the model at a time; a segmenter's only where they are of
                 one size. Defaults to 1.
 
@@ -108,18 +108,18 @@ class ImagePredictor:
             ImagePrediction: Of each image, in their order.
         """
         batch: list[tuple[Path, np.ndarray]] = []
-        for file in map(Path, files):
+        for file in files:
             try:
                 image = self._reader(dict(img_path=str(file)))['img']
             except (OSError, ValueError) as error:
                 yield from self._predicted(batch)
                 batch = []
-                yield ImagePrediction(file, error=str(error))
+                yield ImagePrediction(Path(file), error=str(error))
                 continue
             if len(batch) == batch_size or (self.segmenter and batch and batch[0][1].shape != image.shape):
                 yield from self._predicted(batch)
                 batch = []
-            batch.append((file, image))
+            batch.append((Path(file), image))
         yield from self._predicted(batch)
 
     @torch.no_grad()

@@ -1,5 +1,7 @@
 """Small models with checkpoints, for the tools that take trained ones."""
 
+import runpy
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
@@ -34,6 +36,14 @@ class Trained(NamedTuple):
 
     config: Path
     checkpoint: Path
+
+
+class Call(NamedTuple):
+    """What a tool left."""
+
+    code: int
+    out: str
+    err: str
 
 
 def build(config: Path, meta: dict | None = None) -> Trained:
@@ -85,3 +95,21 @@ def reads(monkeypatch) -> list[str]:
 def trained() -> Callable[[Path, dict | None], Trained]:
     """Save a model of a config: of the config's classes, or of those given."""
     return build
+
+
+@pytest.fixture
+def call(root, monkeypatch, capsys) -> Callable[..., Call]:
+    """Run a tool in this process: ``call('classify_folder.py', *arguments)``."""
+
+    def run(tool: str, *args) -> Call:
+        path = str(root / 'tools' / tool)
+        monkeypatch.setattr(sys, 'argv', [path, *map(str, args)])
+        capsys.readouterr()
+        code = 0
+        try:
+            runpy.run_path(path, run_name='__main__')
+        except SystemExit as error:
+            code = error.code or 0
+        return Call(code, *capsys.readouterr())
+
+    return run
