@@ -14,7 +14,7 @@ import torch
 ROOT = Path(__file__).parents[1]
 MEMORY = 4 * 2**30  # bytes for a worker and the processes it starts
 
-pytest.register_assert_rewrite('model_tester')
+pytest.register_assert_rewrite('model_tester', 'parity')
 
 
 @pytest.hookimpl(optionalhook=True)

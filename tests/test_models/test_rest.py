@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 from model_tester import REST, ModelTester, strided
+from parity import assert_parity
 
 from rsmamba_mm.models import ResT
 
@@ -39,6 +40,10 @@ def test_published_outputs_and_gradients():
     for ours, theirs, tolerance in [*pairs, (x.grad, golden['grad_x'], 1e-3)]:
         assert (ours - theirs).norm() <= tolerance * theirs.norm()
     assert 'stage2.0.attn.transform_conv.weight' in gradients
+
+
+def test_small_fixture_of_parity():
+    assert_parity('rest')
 
 
 def test_normalised_attention_is_softmax_and_instance_norm(monkeypatch):

@@ -10,6 +10,7 @@ from mmengine.config import Config, ConfigDict
 from mmengine.optim import OptimWrapper
 from mmengine.registry import MODELS, init_default_scope
 from model_tester import REST, SAME_CONSTANT, ModelTester, maps, strided
+from parity import assert_parity
 
 from rsmamba_mm.models import MambaSegDecoder, SoftCrossEntropyLoss, SoftDiceLoss
 from rsmamba_mm.models.complexity import count_operations
@@ -132,6 +133,10 @@ def test_published_outputs_and_gradients():
     pairs.append((main(neck.eval()(inputs)), golden['y_eval'], 1e-4))
     for ours, theirs, tolerance in pairs:
         assert (ours - theirs).norm() <= tolerance * theirs.norm()
+
+
+def test_small_fixture_of_parity():
+    assert_parity('msd_decoder')
 
 
 def test_published_loss():
