@@ -1,9 +1,9 @@
 """Small fixtures of parity: models whose weights follow from their names, and what must come out.
 
-``tests/data/{rest,msd_decoder}.npz`` hold results in float64, sampled, of weights that ``fill`` draws. They
-were written by this package, at a state whose outputs and gradients were those of the published models
-on the published models' own weights (``test_published_outputs_and_gradients`` in ``tests/test_models``, which
-needs files that are too large to lie here). ``python tests/parity.py NAME`` writes one anew.
+``tests/data/{rest,msd_decoder}.npz`` hold results, sampled, of weights that ``fill`` draws. They were
+written by this package at a state that gave the published models' outputs and gradients on their own weights:
+``test_published_outputs_and_gradients`` of each says so where its file is, which is too large to lie here.
+``python tests/parity.py NAME`` writes a fixture anew.
 """
 
 import math

@@ -1,16 +1,13 @@
-import subprocess
-import sys
-
 import cv2
 import numpy as np
 import pytest
+from commands import call
 
 from rsmamba_mm.datasets import UCMerced
 
 
-def split(root, *args):
-    tool = root / 'tools/dataset_converters/split_scenes.py'
-    return subprocess.run([sys.executable, tool, *map(str, args)], capture_output=True, text=True, cwd=root)
+def split(*args):
+    return call('dataset_converters/split_scenes.py', *args)
 
 
 @pytest.fixture
@@ -24,8 +21,8 @@ def ucmerced(tmp_path):
     return tmp_path
 
 
-def test_published_share_and_statistics(root, ucmerced):
-    result = split(root, 'ucmerced', ucmerced)
+def test_published_share_and_statistics(ucmerced):
+    result = split('ucmerced', ucmerced)
     assert result.returncode == 0, result.stderr
     assert '210 images found; UCMerced as published has 2100' in result.stdout
     lists = [(ucmerced / f'{name}.txt').read_text().split() for name in ('train', 'val')]
@@ -35,23 +32,23 @@ def test_published_share_and_statistics(root, ucmerced):
     # the configs read what was written: a tenth held out, the rest to train on
     part = UCMerced(str(ucmerced), ann_file='train.txt', holdout=0.1)
     assert len(part) == 126
-    again = split(root, 'ucmerced', ucmerced, '--out', ucmerced / 'again')
+    again = split('ucmerced', ucmerced, '--out', ucmerced / 'again')
     assert (ucmerced / 'again/train.txt').read_text() == (ucmerced / 'train.txt').read_text(), again
-    other = split(root, 'ucmerced', ucmerced, '--out', ucmerced / 'other', '--seed', 1, '--train', 0.5)
+    other = split('ucmerced', ucmerced, '--out', ucmerced / 'other', '--seed', 1, '--train', 0.5)
     assert len((ucmerced / 'other/train.txt').read_text().split()) == 105, other
 
 
-def test_unreadable_images_are_all_named(root, ucmerced):
+def test_unreadable_images_are_all_named(ucmerced):
     river, beach = (ucmerced / f'Images/{name}/{name}03.png' for name in ('river', 'beach'))
     river.write_bytes(river.read_bytes()[:60])
     beach.write_text('nothing')
-    result = split(root, 'ucmerced', ucmerced)
+    result = split('ucmerced', ucmerced)
     assert result.returncode == 2
     assert '2 images cannot be read; fetch them again' in result.stderr
     assert str(river) in result.stderr and str(beach) in result.stderr
 
 
-def test_rasters(root, tmp_path):
+def test_rasters(tmp_path):
     rasterio = pytest.importorskip('rasterio')
     for label, level in (('field', 1000), ('water', 3000)):
         (tmp_path / label).mkdir()
@@ -60,15 +57,15 @@ def test_rasters(root, tmp_path):
             settings.update(transform=rasterio.Affine(2.0, 0, 5e5, 0, -2.0, 4e6))
             with rasterio.open(tmp_path / label / f'{index}.tif', 'w', **settings) as raster:
                 raster.write(np.full((5, 4, 6), level, np.uint16))
-    result = split(root, 'folder', tmp_path, '--bands')
+    result = split('folder', tmp_path, '--bands')
     assert result.returncode == 0, result.stderr
     assert '2 classes; of the training images, 5 bands' in result.stdout
     assert f'mean={[2000.0] * 5}' in result.stdout and f'std={[1000.0] * 5}' in result.stdout
 
 
-def test_refusals(root, tmp_path):
-    result = split(root, 'aid', tmp_path)
+def test_refusals(tmp_path):
+    result = split('aid', tmp_path)
     assert result.returncode == 2 and 'no class folders in' in result.stderr
     assert 'split_scenes.py aid FOLDER' in result.stderr and 'Traceback' not in result.stderr
-    result = split(root, 'aid', tmp_path, '--train', 1)
+    result = split('aid', tmp_path, '--train', 1)
     assert '--train is a share between 0 and 1, got 1.0' in result.stderr
