@@ -1,9 +1,9 @@
 """Small fixtures of parity: models whose weights follow from their names, and what must come out.
 
 ``tests/data/{rest,msd_decoder}.npz`` hold results, sampled, of weights that ``fill`` draws. They were
-written by this package at a state that gave the published models' outputs and gradients on their own weights:
-``test_published_outputs_and_gradients`` of each says so where its file is, which is too large to lie here.
-``python tests/parity.py NAME`` writes a fixture anew.
+written by this package at a state that gave the published models' outputs and gradients on the published
+models' weights: ``test_published_outputs_and_gradients`` of each says so where its file is, which is too
+large to lie here. ``python tests/parity.py NAME`` writes a fixture anew.
 """
 
 import math
