@@ -1,4 +1,5 @@
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 # One thread in each process that tests start: the tensors are small, and the workers share the cores.
@@ -37,6 +38,14 @@ _seed()  # for what the test modules draw as they are imported
 def seed() -> None:
     """Every test draws the same numbers in every run, whatever ran before it."""
     _seed()
+
+
+@pytest.fixture(scope='session', autouse=True)
+def plain_configs() -> Iterator[None]:
+    """Configs are logged and saved without layout, which takes seconds thrice in a run."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr('yapf.yapflib.yapf_api.FormatCode', lambda text, **options: (text, False))
+        yield
 
 
 @pytest.fixture(scope='session')

@@ -22,6 +22,12 @@ SEGMENTERS = [path for path in CONFIGS if path.parent.name == 'unetmamba']
 BANDS = ROOT / 'configs/rsmamba/rsmamba-b_folder-4bands-224px.py'
 CLASSIFIERS = [path for path in CONFIGS if path not in (*SEGMENTERS, BANDS)]
 WINNER = 1
+FAST = ('rsmamba', 'resnet18_ucmerced')
+
+
+def small(path: Path):
+    """A parameter: the baselines are slow."""
+    return pytest.param(path, marks=() if path.stem.startswith(FAST) else pytest.mark.slow)
 
 
 @pytest.fixture(autouse=True)
@@ -56,20 +62,28 @@ def save(model: torch.nn.Module, path: Path, **meta) -> str:
     return str(path)
 
 
-def classifier(path: Path, folder: Path, **options) -> tuple[str, list[str]]:
+def few(path: Path) -> dict:
+    """What to change of a model, that it has few blocks: made anew for each call, which takes from it."""
+    backbone = Config.fromfile(path).model.backbone
+    changes = few_blocks(backbone)
+    if 'arch' in changes and 'arch' in backbone:
+        changes['arch']['_delete_'] = True  # a name, which a dict is not merged into
+    return dict(backbone=changes)
+
+
+def classifier(path: Path, folder: Path) -> tuple[str, list[str]]:
     """A checkpoint of a config, and the names of its classes."""
-    model = mmpretrain.get_model(str(path), **options)
+    model = mmpretrain.get_model(str(path), **few(path))
     count = model._config.model.head.num_classes
     let_class_win(model.head, count)
     classes = [f'kind{index}' for index in range(count)]
     return save(model, folder / 'model.pth', classes=classes), classes
 
 
-@pytest.mark.parametrize('path', CLASSIFIERS, ids=lambda path: path.stem)
+@pytest.mark.parametrize('path', [small(path) for path in CLASSIFIERS], ids=lambda path: path.stem)
 def test_classifier(path, files, tmp_path):
-    few = dict(backbone=few_blocks(Config.fromfile(path).model.backbone))
-    checkpoint, classes = classifier(path, tmp_path, **few)
-    inferencer = mmpretrain.ImageClassificationInferencer(str(path), checkpoint, device='cpu', **few)
+    checkpoint, classes = classifier(path, tmp_path)
+    inferencer = mmpretrain.ImageClassificationInferencer(str(path), checkpoint, 'cpu', **few(path))
     pictures = tmp_path / 'pictures'
     answers = inferencer(files, batch_size=2, show_dir=str(pictures))  # of several sizes
     answers += inferencer(files[0]) + inferencer(cv2.imread(files[0]))
@@ -78,7 +92,7 @@ def test_classifier(path, files, tmp_path):
     assert {answer['pred_scores'].shape for answer in answers} == {(len(classes),)}
     assert sorted(picture.name for picture in pictures.iterdir()) == ['a.png', 'b.png', 'c.png']
     # by name
-    model = mmpretrain.get_model(path.stem, pretrained=checkpoint, **few)
+    model = mmpretrain.get_model(path.stem, pretrained=checkpoint, **few(path))
     answer = mmpretrain.inference_model(model, files[0])
     assert answer['pred_class'] == 'kind1' and answer['pred_score'] > 0.9
     (tmp_path / 'model.pth').unlink()
@@ -119,7 +133,7 @@ def test_truncated_image_is_refused(path, files, tmp_path):
 def test_bands(files, tmp_path):
     rasterio = pytest.importorskip('rasterio')
     checkpoint, _ = classifier(BANDS, tmp_path)
-    inferencer = mmpretrain.ImageClassificationInferencer(str(BANDS), checkpoint, device='cpu')
+    inferencer = mmpretrain.ImageClassificationInferencer(str(BANDS), checkpoint, 'cpu', **few(BANDS))
     raster = str(tmp_path / 'scene.tif')
     bands = np.random.default_rng(0).integers(0, 4000, (4, 60, 70), np.uint16)
     settings = dict(driver='GTiff', count=4, height=60, width=70, dtype='uint16', crs='EPSG:32633')

@@ -96,6 +96,7 @@ def test_pixel_head_is_the_convolution_of_mmsegs_fcn_head():
         assert torch.equal(p.grad, q.grad)
 
 
+@pytest.mark.slow
 def test_published_costs():
     model, shape = unetmamba(), (1, 3, 1024, 1024)
     adds, scans = count_operations(model, shape)
