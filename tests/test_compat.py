@@ -308,6 +308,7 @@ class TestCheckpoints:
         return path
 
     @pytest.mark.smoke
+    @pytest.mark.slow
     def test_mmengine_reads_its_own(self, path):
         # in a process of its own: no HistoryBuffer has been made there
         result = run(

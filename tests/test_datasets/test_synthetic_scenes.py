@@ -108,6 +108,7 @@ class TestRenderScene:
             np.testing.assert_array_equal(again.image, first[call].image)
             np.testing.assert_array_equal(again.mask, first[call].mask)
 
+    @pytest.mark.slow
     def test_same_bytes_in_another_process(self):
         code = (
             'import zlib; from rsmamba_mm.datasets import render_scene;'
@@ -273,6 +274,7 @@ class TestPipelines:
 
 
 class TestMeanColour:
+    @pytest.mark.slow
     def test_colour_does_not_decide(self):
         train = SyntheticScenes(num_images=360, img_size=64, seed=0)
         test = SyntheticScenes(num_images=240, img_size=64, seed=1)
