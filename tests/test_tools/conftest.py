@@ -1,11 +1,10 @@
 """Small models with checkpoints, for the tools that take trained ones."""
 
-import runpy
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
+import commands
 import pytest
 import torch
 from mmengine.config import Config
@@ -98,18 +97,11 @@ def trained() -> Callable[[Path, dict | None], Trained]:
 
 
 @pytest.fixture
-def call(root, monkeypatch, capsys) -> Callable[..., Call]:
-    """Run a tool in this process: ``call('classify_folder.py', *arguments)``."""
+def call() -> Callable[..., Call]:
+    """Run a tool in this process: ``code, out, err = call('classify_folder.py', *arguments)``."""
 
-    def run(tool: str, *args) -> Call:
-        path = str(root / 'tools' / tool)
-        monkeypatch.setattr(sys, 'argv', [path, *map(str, args)])
-        capsys.readouterr()
-        code = 0
-        try:
-            runpy.run_path(path, run_name='__main__')
-        except SystemExit as error:
-            code = error.code or 0
-        return Call(code, *capsys.readouterr())
+    def run(tool: str, *arguments) -> Call:
+        done = commands.call(tool, *arguments)
+        return Call(done.returncode, done.stdout, done.stderr)
 
     return run
