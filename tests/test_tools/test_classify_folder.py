@@ -96,8 +96,8 @@ def test_unreadable_images_are_left_out_named_and_counted(tool, predictor, image
     (tmp_path / 'in').mkdir()
     for name, data in (('whole', content), ('half', content[: len(content) // 2]), ('none', b'')):
         (tmp_path / f'in/{name}.png').write_bytes(data)
-    code, out, _ = tool(tmp_path / 'x.csv', tmp_path / 'in')
-    assert code == '2 of 3 images could not be read, and were left out'  # what exits with 1
+    code, out, err = tool(tmp_path / 'x.csv', tmp_path / 'in')
+    assert code == 1 and '2 of 3 images could not be read, and were left out' in err
     assert 'left out: ' in out and 'half.png cannot be read as an 8-bit image' in out
     assert [Path(row['file']).name for row in table(tmp_path / 'x.csv')] == ['whole.png']
     (tmp_path / 'in/list.lst').write_text('whole.png\ngone.png\n')
