@@ -1,6 +1,7 @@
 # Environments, tests and style. `make` lists the targets.
 
 PYTEST_ARGS ?=
+WORKERS ?= auto
 PIP_ARGS ?=
 DATA ?=
 
@@ -9,11 +10,15 @@ IN_RANGE := import sys; sys.exit(not (3, 10) <= sys.version_info[:2] <= (3, 12))
 PYTHON ?= $(shell for python in python3 python3.12 python3.11 python3.10; do \
 	$$python -c '$(IN_RANGE)' >/dev/null 2>&1 && echo $$python && break; done)
 
+CPP := $(shell find rsmamba_mm -name '*.cpp' -o -name '*.h')
+# Tests are spread over processes; a worker that is done takes over tests of another.
+PYTEST := -m pytest -n $(WORKERS) --dist worksteal
+
 MAIN := .venv/.installed
 UPSTREAM := .venv-upstream/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-fast test-upstream lint format clean
+.PHONY: help demo test test-fast test-upstream coverage lint format clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 22
@@ -21,25 +26,31 @@ help: ## list the targets
 demo: $(MAIN) ## train and test on synthetic scenes, or on DATA=folder; results in work_dirs/demo
 	@.venv/bin/python tools/demo.py $(if $(DATA),--data "$(DATA)") --work-dir work_dirs/demo
 
-test: $(MAIN) ## run all tests (PYTEST_ARGS='-k scan' chooses)
-	@.venv/bin/python -m pytest $(PYTEST_ARGS)
+test: $(MAIN) ## run all tests (PYTEST_ARGS='-k scan' chooses, WORKERS=0 debugs)
+	@.venv/bin/python $(PYTEST) $(PYTEST_ARGS)
 
 test-fast: $(MAIN) ## run the tests that take seconds
-	@.venv/bin/python -m pytest -m "not slow" $(PYTEST_ARGS)
+	@.venv/bin/python $(PYTEST) -m "not slow" $(PYTEST_ARGS)
 
 test-upstream: $(UPSTREAM) ## run the tests on upstream OpenMMLab, in an environment of its own
-	@.venv-upstream/bin/python -m pytest $(PYTEST_ARGS)
+	@.venv-upstream/bin/python $(PYTEST) $(PYTEST_ARGS)
 
-lint: $(MAIN) ## check the style
+coverage: $(MAIN) ## run all tests and name the lines that none reaches; pages in htmlcov
+	@.venv/bin/python $(PYTEST) --cov --cov-report=term-missing:skip-covered --cov-report=html $(PYTEST_ARGS)
+
+lint: $(MAIN) ## check style and types
 	@.venv/bin/ruff check .
 	@.venv/bin/ruff format --check .
+	@.venv/bin/clang-format --dry-run --Werror $(CPP)
+	@.venv/bin/pyright --pythonpath .venv/bin/python
 
 format: $(MAIN) ## put the style right
 	@.venv/bin/ruff check --fix-only --quiet .
 	@.venv/bin/ruff format .
+	@.venv/bin/clang-format -i $(CPP)
 
 clean: ## remove the environments, builds and caches
-	rm -rf .venv .venv-upstream build dist *.egg-info .pytest_cache .ruff_cache
+	rm -rf .venv .venv-upstream build dist *.egg-info .pytest_cache .ruff_cache htmlcov .coverage*
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(MAIN): EXTRAS := mm,tests

@@ -92,10 +92,8 @@ class SceneFolder(ClassificationDataset):
             {'img_path': str(path), 'gt_label': self.class_to_idx[path.parent.name]} for path in paths
         ]
         if self.holdout:
-            # by name, so that the part held out does not depend on the order of the classes
-            ranks = {self.class_to_idx[name]: rank for rank, name in enumerate(sorted(self.CLASSES))}
-            labels = [ranks[sample['gt_label']] for sample in samples]
-            kept, held = stratified_split(labels, (1 - self.holdout, self.holdout))
+            names = [self.CLASSES[sample['gt_label']] for sample in samples]
+            kept, held = stratified_split(names, (1 - self.holdout, self.holdout))
             samples = [samples[index] for index in (held if self.held_out else kept)]
         return samples
 
@@ -118,7 +116,8 @@ class SceneFolder(ClassificationDataset):
             f'{type(self).__name__}: no class folders in {candidates[0].resolve()}. Expected there: one '
             f'folder for each of {classes[0]}, {classes[1]}, … ({len(classes)} classes), as downloaded '
             f'from {self.HOMEPAGE}. Where they lie elsewhere: --cfg-options data_root=FOLDER. Then split '
-            f'them: {self._split_command("FOLDER")}'
+            f'them: {self._split_command("FOLDER")}. Or fetch and split them: '
+            f'python tools/download_dataset.py {self.SPLIT_NAME}'
         )
 
     def _split_command(self, folder: str | Path) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from typing import Any
 
 import torch
 
@@ -54,7 +55,7 @@ def step_seconds(backend: str, device: str) -> float:
     generator = torch.Generator().manual_seed(0)
     orders = make_orders(['forward', 'reverse', 'shuffle'], 1, 128, generator=generator)
     # the kernel of mamba_ssm has no gradient through the last state
-    options = dict(device=device, orders=orders, delta_softplus=True, last_weight=0.0)
+    options: dict[str, Any] = dict(device=device, orders=orders, delta_softplus=True, last_weight=0.0)
     run_scan(backend, inputs, **options)  # warm up
     start = time.perf_counter()
     ours = run_scan(backend, inputs, **options)

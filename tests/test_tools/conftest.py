@@ -4,6 +4,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
+import commands
 import pytest
 import torch
 from mmengine.config import Config
@@ -34,6 +35,14 @@ class Trained(NamedTuple):
 
     config: Path
     checkpoint: Path
+
+
+class Call(NamedTuple):
+    """What a tool left."""
+
+    code: int
+    out: str
+    err: str
 
 
 def build(config: Path, meta: dict | None = None) -> Trained:
@@ -67,7 +76,32 @@ def land_cover(root, tmp_path_factory) -> Trained:
     return build(config)
 
 
+@pytest.fixture
+def reads(monkeypatch) -> list[str]:
+    """The checkpoints that were read whole; those that were only mapped are not among them."""
+    load, files = torch.load, []
+
+    def recorded(file, *args, mmap=None, **kwargs):
+        if not mmap:
+            files.append(str(file))
+        return load(file, *args, mmap=mmap, **kwargs)
+
+    monkeypatch.setattr(torch, 'load', recorded)
+    return files
+
+
 @pytest.fixture(scope='session')
 def trained() -> Callable[[Path, dict | None], Trained]:
     """Save a model of a config: of the config's classes, or of those given."""
     return build
+
+
+@pytest.fixture
+def call() -> Callable[..., Call]:
+    """Run a tool in this process: ``code, out, err = call('classify_folder.py', *arguments)``."""
+
+    def run(tool: str, *arguments) -> Call:
+        done = commands.call(tool, *arguments)
+        return Call(done.returncode, done.stdout, done.stderr)
+
+    return run

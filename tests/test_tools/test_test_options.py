@@ -108,9 +108,9 @@ def test_maps_of_a_segmenter(land_cover, tmp_path):
         assert (png(tmp_path / f'rgb/{name}.png') == colours).all()
 
 
-def test_metrics_of_a_segmenter(land_cover, tmp_path):
+def test_metrics_of_a_segmenter(land_cover, reads, tmp_path):
     metrics = run(land_cover, tmp_path, '--out', tmp_path / 'm.json', '--out-item', 'metrics')
-    assert 'mIoU' in metrics
+    assert 'mIoU' in metrics and reads == [str(land_cover.checkpoint)]
     assert json.loads((tmp_path / 'm.json').read_text()) == pytest.approx(metrics, nan_ok=True)
 
 
@@ -139,6 +139,7 @@ def test_without_ground_truth(files, tmp_path, augmented):
 
 
 @pytest.mark.skipif(not LOVEDA.is_dir(), reason='the samples of LoveDA are not here')
+@pytest.mark.slow
 def test_loveda_as_its_server_asks(land_cover, trained, tmp_path):
     (tmp_path / 'configs').mkdir()  # a run writes its own into the work dir
     config = tmp_path / 'configs/loveda.py'

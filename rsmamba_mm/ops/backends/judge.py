@@ -147,7 +147,8 @@ def _measure(module: ModuleType, device: torch.device, dtype: torch.dtype) -> di
 
 
 def _run(module: ModuleType, tensors: dict[str, Tensor], orders: Tensor) -> dict[str, Tensor]:
-    scan = ScanInputs(*map(tensors.get, TENSORS), orders, delta_softplus=True)
+    given = {name: tensors[name] for name in TENSORS if name in tensors}
+    scan = ScanInputs(**given, orders=orders, delta_softplus=True)
     y, last, kept = module.scan_forward(scan, True)
     # without a gradient of the last state: mamba_ssm takes none
     grads = module.scan_backward(scan, _wave(y), None, kept)._asdict()

@@ -74,7 +74,9 @@ def scan_backward(s: ScanInputs, grad_y: Tensor, grad_last: Tensor | None, kept:
         *scan.arguments, scan.grouped(grad_y.to(s.u.dtype)), x, None, None, s.delta_softplus, False
     )
     du, ddelta, dA, dB, dC, dD, dbias = grads[:7]
-    dA, dD, dbias = (None if x is None else x.unflatten(0, (s.paths, s.channels)) for x in (dA, dD, dbias))
+    of_orders = (s.paths, s.channels)
+    dA = dA.unflatten(0, of_orders)
+    dD, dbias = (None if x is None else x.unflatten(0, of_orders) for x in (dD, dbias))
     dB, dC = (take(grad.mT, scan.inverse) for grad in (dB, dC))
     return ScanGradients(scan.tokens(du), scan.tokens(ddelta), dA, dB, dC, dD, dbias)
 
@@ -104,7 +106,7 @@ class _Scan:
 
     @staticmethod
     def kernel():
-        import selective_scan_cuda
+        import selective_scan_cuda  # pyright: ignore[reportMissingImports] - where it was built
 
         return selective_scan_cuda
 
@@ -121,7 +123,7 @@ class _Scan:
 def probe() -> str | None:
     """Why the ``mamba_ssm`` backend cannot run, or None; its kernel is compared on first use."""
     try:
-        import selective_scan_cuda  # noqa: F401
+        import selective_scan_cuda  # noqa: F401 # pyright: ignore[reportMissingImports] - where it was built
     except ImportError as error:
         return _import_failure(error)
     return no_device()
@@ -142,7 +144,7 @@ def explain(error: Exception) -> str:
 
 def version() -> str:
     """Which build of the kernel it is."""
-    file = Path(_Scan.kernel().__file__)
+    file = Path(str(_Scan.kernel().__file__))
     return f'{file} {file.stat().st_size} {file.stat().st_mtime_ns}'
 
 

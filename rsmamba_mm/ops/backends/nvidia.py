@@ -31,4 +31,4 @@ def driver() -> str:
     try:
         return Path('/proc/driver/nvidia/version').read_text().splitlines()[0]
     except (OSError, IndexError):  # of what CUDA the driver is, elsewhere
-        return str(torch._C._cuda_getDriverVersion())
+        return str(torch._C._cuda_getDriverVersion())  # pyright: ignore[reportAttributeAccessIssue]

@@ -8,6 +8,8 @@ differentiates the formula itself, twice if asked.
 from __future__ import annotations
 
 import warnings
+from functools import reduce
+from operator import add
 
 import torch
 import torch.nn.functional as F
@@ -54,7 +56,8 @@ def conv(x: Tensor, weight: Tensor, bias: Tensor | None, orders: Tensor, activat
     read = F.pad(take(x[:, None], orders).to(dtype), (0, 0, taps - 1, 0))
     length = orders.shape[1]
     # shared, or of each order: either way it is the same at each step
-    y = sum(read[:, :, j : j + length] * weight[..., None, :, j].to(dtype) for j in range(taps))
+    steps = (read[:, :, j : j + length] * weight[..., None, :, j].to(dtype) for j in range(taps))
+    y = reduce(add, steps)
     if bias is not None:
         y = y + bias[..., None, :].to(dtype)
     if activation:

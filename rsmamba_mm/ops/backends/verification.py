@@ -121,7 +121,7 @@ def verify(module: ModuleType, device: torch.device) -> dict[str, float]:
     worst = {}
     for dtype in (torch.float32, _half(device)):
         errors = measure(module, device, dtype)
-        name = max(errors, key=errors.get)
+        name = max(errors, key=lambda name: errors[name])
         if errors[name] > TOLERANCE[dtype]:
             raise WrongResult(f'{name} in {dtype} is off by {errors[name]:.1e} of its largest entry')
         worst[str(dtype)] = errors[name]
@@ -130,7 +130,7 @@ def verify(module: ModuleType, device: torch.device) -> dict[str, float]:
 
 def explain(module: ModuleType | None, error: Exception) -> str:
     """A failed comparison in words: those of the backend's own ``explain(error)``, where it knows more."""
-    if hasattr(module, 'explain'):
+    if module is not None and hasattr(module, 'explain'):
         return module.explain(error)
     if isinstance(error, WrongResult):
         return f'it gives wrong results ({error}): {REPORT}'
