@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Sequence
 
 import torch
@@ -66,7 +67,9 @@ def block_orders(
         return fixed_orders(names, *grid, device, slots).expand(num_blocks, -1, -1)
     if training:
         return _sent(torch.stack([make_orders(names, *grid, slots) for _ in range(num_blocks)]), device)
-    return _repeatable_orders(names, *grid, slots, num_blocks, seed, device)
+    # as in fixed_orders: a compiled graph holds for this grid alone
+    height, width, *slots = map(operator.index, (*grid, *slots))
+    return _repeatable_orders(names, height, width, tuple(slots), num_blocks, seed, device)
 
 
 def _sent(orders: Tensor, device: torch.device) -> Tensor:

@@ -14,6 +14,7 @@ What such a function returns is checked before it is used: a backend reads and w
 from __future__ import annotations
 
 import inspect
+import operator
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -254,7 +255,9 @@ def fixed_orders(
     random = [name for name in names if get_order(name).random]
     if random:
         raise ValueError(f'scan order {random[0]!r} is random, and fixed_orders keeps what it makes')
-    return _constant_orders(tuple(names), height, width, device, tuple(cls_slots))
+    # a compiled graph holds them as a constant, and so holds for this grid alone: index() tells a trace so
+    height, width, *slots = map(operator.index, (height, width, *cls_slots))
+    return _constant_orders(tuple(names), height, width, device, tuple(slots))
 
 
 @torch.compiler.assume_constant_result

@@ -404,6 +404,18 @@ def test_mmengine_counts_the_scan():
     assert count_operations(tiny(), IMAGES[:1].shape)[1] == scans
 
 
+@pytest.mark.parametrize('path_type', ['forward_reverse_mean', 'forward_reverse_shuffle_gate'])
+def test_a_compiled_backbone_takes_images_of_other_sizes(path_type):
+    """Torch makes sizes that change dynamic; the orders of a grid stay constants."""
+    arch = dict(embed_dims=8, num_layers=1, feedforward_channels=16)
+    model = RSMamba(arch, img_size=16, patch_size=8, path_type=path_type).eval()
+    compiled = torch.compile(model, backend='aot_eager', fullgraph=True)
+    for batch, size in ((1, 16), (1, 32), (2, 24)):
+        images = torch.randn(batch, 3, size, size)
+        with torch.no_grad():
+            torch.testing.assert_close(compiled(images)[0], model(images)[0])
+
+
 def test_released_options_without_effect_are_accepted():
     """The options that the released code gives every mixer, and its small arch."""
     options = dict(hidden_size=192, state_size=16, intermediate_size=384, conv_kernel=4, time_step_rank=12)

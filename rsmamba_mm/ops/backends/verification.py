@@ -146,11 +146,9 @@ def _half(device: torch.device) -> torch.dtype:
 
 def _current(device_type: str) -> torch.device:
     """The device that the caller's thread uses."""
-    return (
-        torch.device('cuda', torch.cuda.current_device())
-        if device_type == 'cuda'
-        else torch.device(device_type)
-    )
+    if device_type == 'cuda':
+        return torch.device(device_type, torch.cuda.current_device())
+    return torch.device(device_type)
 
 
 def _name_of(device: torch.device) -> str:
