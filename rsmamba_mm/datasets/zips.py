@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import zipfile
 from functools import lru_cache
 from pathlib import Path
@@ -24,7 +25,7 @@ class ZipBackend(BaseStorageBackend):
             zipfile.BadZipFile: If it is damaged.
         """
         archive, name = _parts(filepath)
-        return _opened(archive).read(name)
+        return _archive(archive).read(name)
 
     def get_text(self, filepath: str, encoding: str = 'utf-8') -> str:
         """Content of a text file."""
@@ -42,7 +43,7 @@ def zip_members(archive: str | Path) -> dict[str, str]:
     """
     archive = Path(archive).resolve()
     try:
-        names = _opened(str(archive)).namelist()
+        names = _archive(str(archive)).namelist()
     except zipfile.BadZipFile as error:
         raise MissingDataError(f'{archive} cannot be read as a zip file ({error})') from None
     return {
@@ -65,7 +66,11 @@ def _parts(path: str) -> tuple[str, str]:
     return archive, name
 
 
+def _archive(path: str) -> zipfile.ZipFile:
+    """An archive, whose list of files is read once; anew if it has changed, and in another process."""
+    return _opened(path, os.stat(path).st_mtime_ns, os.getpid())
+
+
 @lru_cache(maxsize=1)
-def _opened(archive: str) -> zipfile.ZipFile:
-    """An archive, whose list of files is read once."""
-    return zipfile.ZipFile(archive)
+def _opened(path: str, changed: int, process: int) -> zipfile.ZipFile:
+    return zipfile.ZipFile(path)
