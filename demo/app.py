@@ -1,10 +1,10 @@
 #!/usr/bin/env python3
 """Try the models in a browser: ``python demo/app.py``, then open the address that it prints.
 
-Drop an image or a small GeoTIFF: the scene's class with scores and what the gates of RSMamba weigh its paths
-with, and the land cover over the image with areas, as a GeoTIFF to keep. The models are those that
-``make demo`` leaves, or your own. The page is served to this machine alone, unless ``--host`` or ``--share``
-say otherwise.
+Drop an image or a small GeoTIFF: the scene's class with scores and what the gates of RSMamba weigh its
+paths with; the land cover over the image with areas, and as a GeoTIFF to keep. The models are those that
+``make demo`` leaves, or your own. The page is served to this machine alone, unless ``--host`` or
+``--share`` say otherwise.
 """
 
 from __future__ import annotations
@@ -38,7 +38,6 @@ except ImportError:
 
 try:
     import rasterio
-
     from rsmamba_mm.apis.geo import RasterResult, segment_raster
 except ImportError as error:
     raise SystemExit(f'demo/app.py: {error}') from None
@@ -124,9 +123,10 @@ class Models:
                 break
             name = result.classes[i]
             area = f'{counts[i]:,} px' if result.areas is None else _square_metres(result.areas[name])
+            share = f'{100 * counts[i] / counts.sum():.1f} %'
             rows.append(
                 f'<tr><td><i style="background: rgb{tuple(self.segmenter.palette[i])}"></i></td>'
-                f'<td>{html.escape(name)}</td><td class="number">{100 * counts[i] / counts.sum():.1f} %</td>'
+                f'<td>{html.escape(name)}</td><td class="number">{share}</td>'
                 f'<td class="number">{area}</td></tr>'
             )
         return f'<table class="legend">{"".join(rows)}</table>'
