@@ -9,11 +9,12 @@ IN_RANGE := import sys; sys.exit(not (3, 10) <= sys.version_info[:2] <= (3, 12))
 PYTHON ?= $(shell for python in python3 python3.12 python3.11 python3.10; do \
 	$$python -c '$(IN_RANGE)' >/dev/null 2>&1 && echo $$python && break; done)
 
+CPP := $(shell find rsmamba_mm -name '*.cpp' -o -name '*.h')
 MAIN := .venv/.installed
 UPSTREAM := .venv-upstream/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-fast test-upstream lint format clean
+.PHONY: help demo test test-fast test-upstream coverage lint format clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 22
@@ -30,20 +31,26 @@ test-fast: $(MAIN) ## run the tests that take seconds
 test-upstream: $(UPSTREAM) ## run the tests on upstream OpenMMLab, in an environment of its own
 	@.venv-upstream/bin/python -m pytest $(PYTEST_ARGS)
 
-lint: $(MAIN) ## check the style
+coverage: $(MAIN) ## run all tests and name the lines that none reaches; pages in htmlcov
+	@.venv/bin/python -m pytest --cov --cov-report=term-missing:skip-covered --cov-report=html $(PYTEST_ARGS)
+
+lint: $(MAIN) ## check style and types
 	@.venv/bin/ruff check .
 	@.venv/bin/ruff format --check .
+	@.venv/bin/clang-format --dry-run --Werror $(CPP)
+	@.venv/bin/pyright --pythonpath .venv/bin/python
 
 format: $(MAIN) ## put the style right
 	@.venv/bin/ruff check --fix-only --quiet .
 	@.venv/bin/ruff format .
+	@.venv/bin/clang-format -i $(CPP)
 
 clean: ## remove the environments, builds and caches
-	rm -rf .venv .venv-upstream build dist *.egg-info .pytest_cache .ruff_cache
+	rm -rf .venv .venv-upstream build dist *.egg-info .pytest_cache .ruff_cache htmlcov .coverage*
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
-$(MAIN): EXTRAS := mm,tests
-$(UPSTREAM): EXTRAS := openmmlab,tests
+$(MAIN): EXTRAS := mm,geo,tests
+$(UPSTREAM): EXTRAS := openmmlab,geo,tests
 
 # A stamp in each environment: installed again when the requirements change.
 $(MAIN) $(UPSTREAM): setup.py $(wildcard requirements/*.txt)

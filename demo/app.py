@@ -38,7 +38,7 @@ except ImportError:
 
 try:
     import rasterio
-    from rsmamba_mm.apis.geo import RasterResult, segment_raster
+    from rsmamba_mm.apis import RasterResult, segment_raster
 except ImportError as error:
     raise SystemExit(f'demo/app.py: {error}') from None
 

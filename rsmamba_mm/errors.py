@@ -15,3 +15,11 @@ class MissingDataError(UserError, FileNotFoundError):
 
 class CheckpointError(UserError, RuntimeError):
     """A checkpoint that is not of the model that it is loaded into."""
+
+
+class MissingExtraError(UserError, ImportError):
+    """A library of an extra that is not installed."""
+
+
+class OutputError(UserError, OSError):
+    """A result that cannot be written."""

@@ -18,18 +18,19 @@ from typing import NamedTuple
 import rsmamba_mm._openmmlab  # noqa: F401 - cures come first
 
 import numpy as np
-from mmengine.config import Config
 from mmengine.runner import Runner
 
+from rsmamba_mm.apis import prepare_test, prepare_train
 from rsmamba_mm.datasets import mean_colour_accuracy
 from rsmamba_mm.datasets.folder import find_scenes, write_split
-from rsmamba_mm.errors import OptionError, UserError
+from rsmamba_mm.errors import UserError
 
 CONFIGS = Path(__file__).resolve().parents[1] / 'configs'
 TASKS = {
     'classification': CONFIGS / 'rsmamba' / 'rsmamba-t_synthetic-128px.py',
     'segmentation': CONFIGS / 'unetmamba' / 'unetmamba_rest-lite_synthetic-128x128.py',
 }
+FOLDER_CONFIG = CONFIGS / 'rsmamba' / 'rsmamba-t_folder-128px.py'
 PICTURES = ('learning_curve.png', 'confusion_matrix.png', 'predictions.png')
 TRAIN_SHARE = 0.8  # of which the config holds out a tenth for model selection
 # how many images of a folder the demo trains on, repeats counted: a few minutes on two cores
@@ -57,64 +58,38 @@ def main() -> None:
     parser.add_argument('--epochs', type=int, help='default: a few minutes on two cores')
     parser.add_argument('--seed', type=int, default=0, help='default: 0')
     args = parser.parse_args()
-    try:
-        if args.data and args.task == 'segmentation':
-            raise OptionError(
-                '--data is for classification: a segmenter needs masks; see configs/unetmamba'
-            )
-        if args.epochs is not None and args.epochs < 2:
-            raise OptionError(f'--epochs must be at least 2, got {args.epochs}')
-        tasks = ['classification'] if args.data else [args.task] if args.task else list(TASKS)
-        configs = {}
-        for task in tasks:
-            work_dir = Path(args.work_dir) / task
-            configs[task] = (
-                folder_config(Path(args.data), work_dir) if args.data else Config.fromfile(TASKS[task])
-            )
-            if args.epochs is not None:
-                set_epochs(configs[task], args.epochs)
-            configs[task].work_dir = str(work_dir)
-            configs[task].randomness.seed = args.seed
-    except (UserError, ValueError) as error:
-        parser.error(str(error))
+    if args.data and args.task == 'segmentation':
+        parser.error('--data is for classification: a segmenter needs masks; see configs/unetmamba')
+    if args.epochs is not None and args.epochs < 2:
+        parser.error(f'--epochs must be at least 2, got {args.epochs}')
+    tasks = ['classification'] if args.data else [args.task] if args.task else list(TASKS)
     reports = dict(classification=report_classification, segmentation=report_segmentation)
+    try:
+        said = [reports[task](run(task, Path(args.work_dir) / task, args)) for task in tasks]
+    except UserError as error:
+        parser.error(str(error))
     # the figures of all of them together, at the end
-    said = [reports[task](run(cfg)) for task, cfg in configs.items()]
     print('\n' + '\n\n'.join(said))
 
 
-def folder_config(folder: Path, work_dir: Path) -> Config:
-    """The demo's config on a folder of class subfolders, with the lists of its split written."""
-    classes, images, labels = find_scenes(folder)
-    cfg = Config.fromfile(CONFIGS / 'rsmamba' / 'rsmamba-t_folder-128px.py')
-    lists = (work_dir / 'split').resolve()
-    training, _ = write_split(images, labels, TRAIN_SHARE, lists)
-    for split, name in (('train', 'train'), ('val', 'train'), ('test', 'val')):
-        cfg[f'{split}_dataloader'].dataset.update(
-            data_root=str(folder.resolve()), ann_file=str(lists / f'{name}.txt')
-        )
-    cfg.model.head.num_classes = cfg.data_preprocessor.num_classes = len(classes)
-    set_epochs(cfg, max(2, round(FOLDER_IMAGES / len(training))))
-    return cfg
-
-
-def set_epochs(cfg: Config, epochs: int) -> None:
-    cfg.train_cfg.max_epochs = epochs
-    # about ten validations, however many epochs there are
-    cfg.train_cfg.val_interval = max(1, epochs // 10)
-
-
-def run(cfg: Config) -> Outcome:
+def run(task: str, work_dir: Path, args: argparse.Namespace) -> Outcome:
     """Train, test the best checkpoint, and collect the pictures."""
-    work_dir = Path(cfg.work_dir)
+    config, options, epochs = TASKS[task], {'randomness.seed': args.seed}, args.epochs
+    if args.data:
+        config, split, fitting = FOLDER_CONFIG, *split_folder(Path(args.data), work_dir)
+        options.update(split)
+        epochs = epochs or fitting
+    if epochs is not None:
+        # about ten validations, however many epochs there are
+        options.update({'train_cfg.max_epochs': epochs, 'train_cfg.val_interval': max(1, epochs // 10)})
+    call = dict(config=str(config), work_dir=str(work_dir), cfg_options=options)
+
     started = time.perf_counter()
-    runner = Runner.from_cfg(cfg)
+    runner = prepare_train(argparse.Namespace(**call))
     runner.train()
     trained = time.perf_counter()
     best = max(work_dir.glob('best_*.pth'), key=lambda path: path.stat().st_mtime)
-
-    cfg.load_from = str(best)
-    tester = Runner.from_cfg({**cfg, 'experiment_name': f'{runner.experiment_name}_test'})
+    tester = prepare_test(argparse.Namespace(checkpoint=str(best), **call))
     metrics = tester.test()
     tested = time.perf_counter()
 
@@ -122,6 +97,18 @@ def run(cfg: Config) -> Outcome:
     drawn = (folder / name for name in PICTURES for folder in folders if (folder / name).is_file())
     pictures = [Path(shutil.copy(picture, work_dir)) for picture in drawn]
     return Outcome(runner, tester, metrics, best, pictures, (trained - started, tested - trained))
+
+
+def split_folder(folder: Path, work_dir: Path) -> tuple[dict, int]:
+    """Split a folder of class subfolders; the options that the config needs for it, and fitting epochs."""
+    classes, images, labels = find_scenes(folder)
+    lists = (work_dir / 'split').resolve()
+    training, _ = write_split(images, labels, TRAIN_SHARE, lists)
+    options = {'data_root': str(folder.resolve())}
+    for split, name in (('train', 'train'), ('val', 'train'), ('test', 'val')):
+        options[f'{split}_dataloader.dataset.ann_file'] = str(lists / f'{name}.txt')
+    counts = dict.fromkeys(('model.head.num_classes', 'data_preprocessor.num_classes'), len(classes))
+    return options | counts, max(2, round(FOLDER_IMAGES / len(training)))
 
 
 def report_classification(outcome: Outcome) -> str:

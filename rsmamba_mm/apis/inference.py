@@ -6,10 +6,9 @@ import csv
 import warnings
 from argparse import Namespace
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import ExitStack
 from copy import deepcopy
-from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -21,29 +20,11 @@ from ..visualization import draw_land_cover, draw_scores
 from ..visualization._figures import displayable, save_image
 from ..visualization._names import unique_names
 from ..visualization.segmentation import spread_palette
-from .preflight import check_checkpoint, existing, is_segmenter, read_checkpoint
+from .preflight import check_checkpoint, is_segmenter, read_checkpoint
+from .results import ImagePrediction, LandCoverPrediction, ScenePrediction
 from .runner import read_config, without_annotations
 
 TOPK = 5
-
-
-@dataclass
-class ImagePrediction:
-    """What a model says of one image.
-
-    Attributes:
-        file (Path): The image.
-        image (np.ndarray, optional): To show, ``(H, W, 3 or 1)`` uint8 RGB; None if it could not be read.
-        scores (np.ndarray, optional): Of a classifier, ``(C,)``.
-        labels (np.ndarray, optional): Of a segmenter, ``(H, W)`` uint8, classes from 0.
-        error (str, optional): Why the image could not be read.
-    """
-
-    file: Path
-    image: np.ndarray | None = None
-    scores: np.ndarray | None = None
-    labels: np.ndarray | None = None
-    error: str | None = None
 
 
 class ImagePredictor:
@@ -77,7 +58,8 @@ class ImagePredictor:
         cfg = read_config(config, cfg_options)
         if 'test_dataloader' not in cfg:
             raise OptionError(f'{config} has no test_dataloader, whose pipeline says how to read images')
-        meta = read_checkpoint(existing(checkpoint, 'checkpoint')).get('meta') or {}
+        read = read_checkpoint(checkpoint)
+        self._cfg = cfg
         self.segmenter = is_segmenter(cfg)
         scope = DefaultScope.overwrite_default_scope(cfg.get('default_scope'))
         with warnings.catch_warnings(), scope:
@@ -89,32 +71,36 @@ class ImagePredictor:
             except CheckpointError as error:
                 raise OptionError(f'{checkpoint} is of another model: {error}') from error
         model = self._inferencer.model
-        check_checkpoint(checkpoint, model)
+        check_checkpoint(checkpoint, read, model)
         head = getattr(model, 'decode_head', None) or getattr(model, 'head', None)
         self.classes, palette = _names_and_colours(
-            meta, cfg, getattr(head, 'num_classes', None), config, checkpoint
+            read.get('meta') or {}, cfg, getattr(head, 'num_classes', None), config, checkpoint
         )
         self.palette = palette or spread_palette(len(self.classes))
 
-    def predict(self, files: Iterable[str | Path], batch_size: int = 1) -> Iterator[ImagePrediction]:
+    def predict(
+        self, files: Iterable[str | Path | np.ndarray], batch_size: int = 1
+    ) -> Iterator[ScenePrediction | LandCoverPrediction]:
         """Predict images one after the other; those that cannot be read bear an ``error``.
 
         Args:
-            files (Iterable[str | Path]): The images.
+            files (Iterable[str | Path | np.ndarray]): The images, which may come from a generator; arrays
+                ``(H, W, bands)`` as the config loads them.
             batch_size (int): How many go through the model at a time; a segmenter's only where they are of
                 one size. Defaults to 1.
 
         Yields:
-            ImagePrediction: Of each image, in their order.
+            ScenePrediction | LandCoverPrediction: Of each image, in their order.
         """
-        batch: list[tuple[Path, np.ndarray]] = []
-        for file in map(Path, files):
+        batch: list[tuple[Path | None, np.ndarray]] = []
+        for source in files:
+            file = None if isinstance(source, np.ndarray) else Path(source)
             try:
-                image = self._reader(dict(img_path=str(file)))['img']
+                image = self._reader(dict(img=source) if file is None else dict(img_path=str(file)))['img']
             except (OSError, ValueError) as error:
                 yield from self._predicted(batch)
                 batch = []
-                yield ImagePrediction(file, error=str(error))
+                yield self._kind(file=file, error=str(error))
                 continue
             if len(batch) == batch_size or (self.segmenter and batch and batch[0][1].shape != image.shape):
                 yield from self._predicted(batch)
@@ -122,17 +108,22 @@ class ImagePredictor:
             batch.append((file, image))
         yield from self._predicted(batch)
 
+    @property
+    def _kind(self) -> type[ImagePrediction]:
+        return LandCoverPrediction if self.segmenter else ScenePrediction
+
     @torch.no_grad()
-    def _predicted(self, batch: Sequence[tuple[Path, np.ndarray]]) -> list[ImagePrediction]:
+    def _predicted(self, batch: Sequence[tuple[Path | None, np.ndarray]]) -> list[ImagePrediction]:
         if not batch:
             return []
         (data,) = self._inferencer.preprocess([image for _, image in batch], batch_size=len(batch))
         predictions = []
         for (file, image), sample in zip(batch, self._inferencer.forward(data), strict=True):
             bands = torch.from_numpy(np.ascontiguousarray(np.atleast_3d(image))).permute(2, 0, 1)
-            prediction = ImagePrediction(file, displayable(bands, bgr=True))
+            prediction = self._kind(file=file, image=displayable(bands, bgr=True), classes=self.classes)
             if self.segmenter:
                 prediction.labels = sample.pred_sem_seg.data[0].cpu().numpy().astype(np.uint8)
+                prediction.palette = self.palette
             else:
                 prediction.scores = sample.pred_score.float().cpu().numpy()
             predictions.append(prediction)
@@ -160,34 +151,34 @@ def predict_images(args: Namespace) -> Iterator[str]:
     files = find_inputs(args.image, out)
     predictor = ImagePredictor(args.config, args.checkpoint, args.device, args.cfg_options)
     names = unique_names(files)
-    broken = 0
+    errors = []
     out.mkdir(parents=True, exist_ok=True)
-    with ExitStack() as files_open:
-        table = None
+    with (out / ('classes.csv' if predictor.segmenter else 'predictions.csv')).open('w', newline='') as f:
+        table = csv.writer(f)
         if predictor.segmenter:
-            _write_classes(predictor, out / 'classes.csv')
+            table.writerows(_class_rows(predictor))
         else:
-            table = csv.writer(files_open.enter_context((out / 'predictions.csv').open('w', newline='')))
             shown = min(TOPK, len(predictor.classes))
             ranks = (column for i in range(2, shown + 1) for column in (f'class_{i}', f'score_{i}'))
             table.writerow(['file', 'class', 'score', *ranks])
         for prediction in predictor.predict(files, args.batch_size):
-            if prediction.error is not None:
-                broken += 1
+            file, image = prediction.file, prediction.image
+            name = names[str(file)]
+            if image is None:
+                errors.append(prediction.error)
                 if len(files) > 1:
                     yield f'left out: {prediction.error}'
-                continue
-            name = names[str(prediction.file)]
-            if predictor.segmenter:
-                said = _keep_maps(prediction, predictor, out, name)
-            else:
-                said = _keep_scores(prediction, predictor.classes, out, name, table)
-            yield f'{prediction.file}: {said}'
-    if broken and len(files) == 1:
-        raise MissingDataError(prediction.error)
+            elif prediction.labels is not None:
+                yield f'{file}: {_keep_maps(image, prediction.labels, predictor, out, name)}'
+            elif prediction.scores is not None:
+                said, row = _keep_scores(image, prediction.scores, predictor.classes, out, name, file.name)
+                table.writerow([file, *row])
+                yield f'{file}: {said}'
+    if errors and len(files) == 1:
+        raise MissingDataError(errors[0])
     yield f'results: {out}'
-    if broken:
-        raise MissingDataError(f'{broken} of {len(files)} images could not be read, and were left out')
+    if errors:
+        raise MissingDataError(f'{len(errors)} of {len(files)} images could not be read, and were left out')
 
 
 def find_inputs(source: str | Path, out: Path) -> list[Path]:
@@ -214,24 +205,24 @@ def find_inputs(source: str | Path, out: Path) -> list[Path]:
     return found
 
 
-def _keep_scores(prediction: ImagePrediction, classes: Sequence[str], out: Path, name: str, table) -> str:
-    """Write picture and row of a classified image; the line that tells of it."""
-    scores = prediction.scores
-    ranked = np.argsort(-scores)[:TOPK].tolist()
-    picture = draw_scores(prediction.image, scores, classes, topk=len(ranked), name=prediction.file.name)
+def _keep_scores(
+    image: np.ndarray, scores: np.ndarray, classes: Sequence[str], out: Path, name: str, caption: str
+) -> tuple[str, list[str]]:
+    """Write the picture of a classified image; what to tell of it, and its row of the table."""
+    ranked: list[int] = np.argsort(-scores)[:TOPK].tolist()
+    picture = draw_scores(image, scores, classes, topk=len(ranked), name=caption)
     save_image(picture, out / 'pictures' / f'{name}.png')
-    cells = (cell for i in ranked for cell in (classes[i], f'{scores[i]:.4f}'))
-    table.writerow([prediction.file, *cells])
+    row = [cell for i in ranked for cell in (classes[i], f'{scores[i]:.4f}')]
     first, *others = (f'{classes[i]} {100 * scores[i]:.1f} %' for i in ranked[:3])
-    return f'{first} ({", ".join(others)})' if others else first
+    return f'{first} ({", ".join(others)})' if others else first, row
 
 
-def _keep_maps(prediction: ImagePrediction, predictor: ImagePredictor, out: Path, name: str) -> str:
-    """Write picture, coloured map and labels of a segmented image; the line that tells of it."""
-    labels, classes, palette = prediction.labels, predictor.classes, predictor.palette
-    save_image(
-        draw_land_cover(prediction.image, labels, classes, palette), out / 'pictures' / f'{name}.png'
-    )
+def _keep_maps(
+    image: np.ndarray, labels: np.ndarray, predictor: ImagePredictor, out: Path, name: str
+) -> str:
+    """Write picture, coloured map and labels of a segmented image; what to tell of it."""
+    classes, palette = predictor.classes, predictor.palette
+    save_image(draw_land_cover(image, labels, classes, palette), out / 'pictures' / f'{name}.png')
     save_image(np.asarray(palette, dtype=np.uint8)[labels], out / 'maps' / f'{name}.png')
     save_image(labels, out / 'labels' / f'{name}.png')
     shares = 100 * np.bincount(labels.ravel(), minlength=len(classes)) / labels.size
@@ -239,13 +230,11 @@ def _keep_maps(prediction: ImagePrediction, predictor: ImagePredictor, out: Path
     return ', '.join(f'{classes[i]} {shares[i]:.1f} %' for i in ranked)
 
 
-def _write_classes(predictor: ImagePredictor, path: Path) -> None:
+def _class_rows(predictor: ImagePredictor) -> Iterator[list]:
     """Which value and colour is which class."""
-    with path.open('w', newline='') as file:
-        table = csv.writer(file)
-        table.writerow(['label', 'class', 'red', 'green', 'blue'])
-        for label, (name, colour) in enumerate(zip(predictor.classes, predictor.palette, strict=True)):
-            table.writerow([label, name, *colour])
+    yield ['label', 'class', 'red', 'green', 'blue']
+    for label, (name, colour) in enumerate(zip(predictor.classes, predictor.palette, strict=True)):
+        yield [label, name, *colour]
 
 
 def _reader(cfg: Config):
@@ -270,7 +259,7 @@ def _loads(step: dict) -> bool:
     return kind.startswith('Load') and 'Image' in kind
 
 
-def _inferencer(cfg: Config, checkpoint: str, device: str):
+def _inferencer(cfg: Config, checkpoint: str, device: str) -> Any:
     """OpenMMLab's inferencer for a config's model; it is handed arrays."""
     cfg = deepcopy(cfg)
     if not is_segmenter(cfg):

@@ -5,7 +5,9 @@ from __future__ import annotations
 import ast
 import glob
 import os
+import pickle
 import re
+import zipfile
 from argparse import Namespace
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -84,13 +86,15 @@ def check_test_options(args: Namespace, cfg: Config) -> None:
 
 
 def read_checkpoint(path: str) -> dict:
-    """A checkpoint on the CPU.
+    """A checkpoint on the CPU; the tensors of a local file are mapped, and read when they are looked at.
 
     Raises:
         OptionError: If it is not there, or cannot be read.
     """
     try:
-        checkpoint = CheckpointLoader.load_checkpoint(existing(path, 'checkpoint'), map_location='cpu')
+        checkpoint = _mapped(existing(path, 'checkpoint'))
+        if checkpoint is None:
+            checkpoint = CheckpointLoader.load_checkpoint(path, map_location='cpu')
         checkpoint.get('state_dict', checkpoint).items()
     except OptionError:
         raise
@@ -101,19 +105,30 @@ def read_checkpoint(path: str) -> dict:
     return checkpoint
 
 
-def check_checkpoint(path: str, model: nn.Module, classes: Sequence[str] | None = None) -> None:
+def _mapped(path: str) -> dict | None:
+    """A local file whose tensors stay on the disk; None of another format, or with types of its own."""
+    if not zipfile.is_zipfile(path):
+        return None
+    try:
+        return torch.load(path, map_location='cpu', mmap=True, weights_only=True)
+    except pickle.UnpicklingError:
+        return None
+
+
+def check_checkpoint(
+    path: str, checkpoint: dict, model: nn.Module, classes: Sequence[str] | None = None
+) -> None:
     """Refuse a checkpoint of another model: MMEngine tests random weights with no more than a warning.
 
     Args:
-        path (str): The checkpoint.
+        path (str): Where it is from, for the messages.
+        checkpoint (dict): Of :func:`read_checkpoint`.
         model (nn.Module): The model that it is for.
         classes (Sequence[str], optional): Those of the data that it is to be tested on. Defaults to None.
 
     Raises:
-        OptionError: If the file cannot be read, its classes are others, or its tensors are not those of the
-            model in name or shape.
+        OptionError: If its classes are others, or its tensors are not those of the model in name or shape.
     """
-    checkpoint = read_checkpoint(path)
     refuse_other_classes(path, checkpoint_classes(checkpoint), classes)
     tensors = checkpoint.get('state_dict', checkpoint)
     tensors = {name.removeprefix('module.'): tensor for name, tensor in tensors.items()}

@@ -17,7 +17,7 @@ from mmengine.config import Config
 from mmengine.dist import is_main_process, master_only
 from mmengine.evaluator import DumpResults
 from mmengine.hooks import Hook, LoggerHook
-from mmengine.registry import RUNNERS
+from mmengine.registry import RUNNERS, build_runner_from_cfg
 from mmengine.runner import Runner
 from mmengine.utils.dl_utils import collect_env
 
@@ -32,6 +32,7 @@ from .preflight import (
     existing,
     explain_missing_base,
     is_segmenter,
+    read_checkpoint,
     variants,
 )
 
@@ -104,7 +105,7 @@ def prepare_test(args: Namespace) -> Runner:
         cfg.custom_hooks = [*(cfg.get('custom_hooks') or []), hook]
     runner = build_runner(cfg, splits=['test'], masks=not args.format_only)
     meta = getattr(runner.test_dataloader.dataset, 'metainfo', None) or {}
-    check_checkpoint(cfg.load_from, runner.model, meta.get('classes'))
+    check_checkpoint(cfg.load_from, read_checkpoint(cfg.load_from), runner.model, meta.get('classes'))
     if args.out and not as_maps:
         Path(args.out).parent.mkdir(parents=True, exist_ok=True)
         if args.out_item == 'metrics':
@@ -183,7 +184,8 @@ def build_runner(
     if cfg.get('visualizer'):
         # MMEngine gives it the run's own name: one of the config's would be shared by all runs of a process
         cfg.visualizer.pop('name', None)
-    runner = RUNNERS.build(cfg) if 'runner_type' in cfg else Runner.from_cfg(cfg)
+    own = 'runner_type' in cfg
+    runner = build_runner_from_cfg(cfg, RUNNERS) if own else Runner.from_cfg(cfg)
     for hook in runner.hooks:
         if isinstance(hook, LoggerHook):
             # MMEngine lets all ranks write the figures of a test into the one file, at the same time
@@ -259,7 +261,7 @@ class _DumpMetrics(Hook):
     def after_test_epoch(self, runner: Runner, metrics: dict | None = None) -> None:
         if is_main_process():
             # of NumPy's scalars YAML would write the bytes
-            plain = {key: v.tolist() if hasattr(v, 'tolist') else v for key, v in metrics.items()}
+            plain = {key: v.tolist() if hasattr(v, 'tolist') else v for key, v in (metrics or {}).items()}
             dump(plain, self.path)
 
 

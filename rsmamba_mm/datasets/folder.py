@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ..errors import MissingDataError
+from ..errors import MissingDataError, OptionError
 
 IMAGE_SUFFIXES = ('.jpg', '.jpeg', '.png', '.tif', '.tiff', '.bmp')
 
@@ -51,7 +51,11 @@ def find_scenes(folder: str | Path) -> tuple[list[str], list[str], list[int]]:
 
 
 def write_split(
-    images: Sequence[str], labels: Sequence[int], train: float, out: str | Path, seed: int = 0
+    images: Sequence[str],
+    labels: Sequence[int] | Sequence[str],
+    train: float,
+    out: str | Path,
+    seed: int = 0,
 ) -> tuple[list[int], list[int]]:
     """Split images and write ``train.txt`` and, for the test, ``val.txt``: ``Class/name`` lines.
 
@@ -59,7 +63,7 @@ def write_split(
 
     Args:
         images (Sequence[str]): Paths that end with ``Class/name``.
-        labels (Sequence[int]): Class of each.
+        labels (Sequence[int] | Sequence[str]): Class of each.
         train (float): Share for training.
         out (str | Path): Folder for the lists; made if it is not there.
         seed (int): Seed of the split. Defaults to 0.
@@ -68,7 +72,7 @@ def write_split(
         tuple[list[int], list[int]]: Indices of the training and the test images.
 
     Raises:
-        ValueError: As :func:`stratified_split`.
+        OptionError: As :func:`stratified_split`.
     """
     parts = stratified_split(labels, (train, 1 - train), seed)
     out = Path(out)
@@ -79,11 +83,14 @@ def write_split(
     return parts[0], parts[1]
 
 
-def stratified_split(labels: Sequence[int], fractions: Sequence[float], seed: int = 0) -> list[list[int]]:
+def stratified_split(
+    labels: Sequence[int] | Sequence[str], fractions: Sequence[float], seed: int = 0
+) -> list[list[int]]:
     """Split samples at random, each class in the same proportions.
 
     Args:
-        labels (Sequence[int]): Class of each sample.
+        labels (Sequence[int] | Sequence[str]): Class of each sample. By names a seed means a split
+            whatever the order of the classes.
         fractions (Sequence[float]): Share of each part; they sum to one.
         seed (int): Seed of the split. Defaults to 0.
 
@@ -91,11 +98,11 @@ def stratified_split(labels: Sequence[int], fractions: Sequence[float], seed: in
         list[list[int]]: Sorted sample indices of each part.
 
     Raises:
-        ValueError: If the fractions do not sum to one, or a class has too few samples to give each
+        OptionError: If the fractions do not sum to one, or a class has too few samples to give each
             part one.
     """
     if abs(sum(fractions) - 1) > 1e-6 or min(fractions) <= 0:
-        raise ValueError(f'fractions must be positive and sum to 1, got {list(fractions)}')
+        raise OptionError(f'fractions must be positive and sum to 1, got {list(fractions)}')
     labels = np.asarray(labels)
     generator = np.random.default_rng(seed)
     parts: list[list[int]] = [[] for _ in fractions]
@@ -104,7 +111,7 @@ def stratified_split(labels: Sequence[int], fractions: Sequence[float], seed: in
         members = generator.permutation(np.flatnonzero(labels == label))
         pieces = np.split(members, np.round(bounds * len(members)).astype(int))
         if any(len(piece) == 0 for piece in pieces):
-            raise ValueError(
+            raise OptionError(
                 f'class {label} has {len(members)} samples, too few to split by {list(fractions)}'
             )
         for part, piece in zip(parts, pieces, strict=True):

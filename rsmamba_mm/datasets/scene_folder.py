@@ -92,10 +92,8 @@ class SceneFolder(ClassificationDataset):
             {'img_path': str(path), 'gt_label': self.class_to_idx[path.parent.name]} for path in paths
         ]
         if self.holdout:
-            # by name, so that the part held out does not depend on the order of the classes
-            ranks = {self.class_to_idx[name]: rank for rank, name in enumerate(sorted(self.CLASSES))}
-            labels = [ranks[sample['gt_label']] for sample in samples]
-            kept, held = stratified_split(labels, (1 - self.holdout, self.holdout))
+            names = [self.CLASSES[sample['gt_label']] for sample in samples]
+            kept, held = stratified_split(names, (1 - self.holdout, self.holdout))
             samples = [samples[index] for index in (held if self.held_out else kept)]
         return samples
 

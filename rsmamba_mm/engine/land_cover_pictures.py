@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import cv2
 import numpy as np
 from mmengine.registry import HOOKS
 from mmseg.engine.hooks import SegVisualizationHook
 
 from ..visualization import draw_land_cover
 from ..visualization.segmentation import spread_palette
-from .pictures import PictureHook, checked_interval
+from .pictures import PictureHook, checked_interval, resized, resized_labels
 
 
 @HOOKS.register_module()
@@ -66,12 +65,10 @@ class LandCoverVisualizationHook(PictureHook, SegVisualizationHook):
         size = prediction.shape[::-1]
         if image.shape[1::-1] != size:
             # the prediction comes at the size of the file, the image may be scaled already
-            image = cv2.resize(np.ascontiguousarray(image), size, interpolation=cv2.INTER_AREA)
-            image = image if image.ndim == 3 else image[..., None]
+            image = resized(image, size)
         truth = None
         if 'gt_sem_seg' in sample:
-            truth = sample.gt_sem_seg.data[0].cpu().numpy().astype(np.int16)
-            truth = cv2.resize(truth, size, interpolation=cv2.INTER_NEAREST).astype(np.int64)
+            truth = resized_labels(sample.gt_sem_seg.data[0].cpu().numpy(), size)
         classes = meta.get('classes') or [f'class {index}' for index in range(prediction.max() + 1)]
         palette = meta.get('palette') or spread_palette(len(classes))
         return draw_land_cover(image, prediction, classes, palette, truth, self.opacity)

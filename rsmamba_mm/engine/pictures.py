@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 from mmengine.dist import get_rank, get_world_size
 from mmengine.hooks import Hook
@@ -98,6 +100,18 @@ def batch_image(batch: dict[str, Any], place: int) -> Tensor:
     views = zip(inputs, batch['data_samples'], strict=True)
     upright = (images for images, samples in views if not samples[place].get('flip'))
     return next(upright, inputs[0])[place]
+
+
+def resized(image: np.ndarray, size: Sequence[int]) -> np.ndarray:
+    """``(H, W, 3 or 1)`` uint8 at another size (width, height)."""
+    image = cv2.resize(np.ascontiguousarray(image), size, interpolation=cv2.INTER_AREA)
+    return image if image.ndim == 3 else image[..., None]
+
+
+def resized_labels(labels: np.ndarray, size: Sequence[int]) -> np.ndarray:
+    """Classes ``(H, W)`` of a map at another size (width, height), int64."""
+    # OpenCV knows no int64
+    return cv2.resize(labels.astype(np.int16), size, interpolation=cv2.INTER_NEAREST).astype(np.int64)
 
 
 def checked_interval(interval: int | None, hook: str) -> int | None:

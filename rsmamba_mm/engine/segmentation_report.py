@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import cv2
 import numpy as np
 from mmengine.dist import get_rank, get_world_size, is_main_process
 from mmengine.registry import HOOKS
@@ -12,6 +11,7 @@ from mmengine.runner import Runner
 
 from ..visualization import SegmentedImage, plot_overlays, write_land_cover_table
 from ..visualization._figures import displayable
+from .pictures import resized, resized_labels
 from .report import ReportHook
 
 SIDE = 512  # pixels of an image that a sheet has room for
@@ -74,11 +74,5 @@ def _reduced(inputs, truth: np.ndarray, prediction: np.ndarray, name: str) -> Se
     scale = min(1, SIDE / max(truth.shape))
     size = tuple(max(1, round(side * scale)) for side in truth.shape[::-1])
     # the maps come at the size of the file, the image may be scaled already
-    image = cv2.resize(
-        np.ascontiguousarray(displayable(inputs, bgr=True)), size, interpolation=cv2.INTER_AREA
-    )
-    maps = (
-        cv2.resize(labels.astype(np.int16), size, interpolation=cv2.INTER_NEAREST).astype(np.int64)
-        for labels in (truth, prediction)
-    )
-    return SegmentedImage(image if image.ndim == 3 else image[..., None], *maps, name)
+    image = resized(displayable(inputs, bgr=True), size)
+    return SegmentedImage(image, *(resized_labels(labels, size) for labels in (truth, prediction)), name)

@@ -126,14 +126,19 @@ class TokenPositions:
 
         Returns:
             Tensor: ``(B, L, C)``.
+
+        Raises:
+            ValueError: If there is no learned encoding where it is of that kind.
         """
-        return x if self.kind == 'none' else x + self._on_grid(tuple(grid), learned).to(x)
+        return x if self.kind == 'none' else x + self._on_grid(grid, learned).to(x)
 
     def _on_grid(self, grid: tuple[int, int], learned: Tensor | None) -> Tensor:
         if self.kind == 'sine':
             patches = sincos_position_embedding(*grid, self.channels)
             return self.slots.insert(patches, patches.new_zeros(1, self.slots.count, self.channels))
-        return learned if grid == tuple(self.grid) else self._resized(learned, self.grid, grid)
+        if learned is None:
+            raise ValueError("pe_type='learnable' needs the learned encoding")
+        return learned if tuple(grid) == tuple(self.grid) else self._resized(learned, self.grid, grid)
 
     def fit(self, learned: Tensor) -> Tensor:
         """A checkpoint's learned encoding ``(1, L, C)`` on this grid, where it is of another, square one;

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from typing import Any
 
 import torch
 
@@ -43,7 +44,7 @@ def self_check(backend: str, device: str) -> tuple[float, float]:
     generator = torch.Generator().manual_seed(0)
     orders = make_orders(['forward', 'reverse', 'shuffle'], 1, 128, generator=generator)
     # the kernel of mamba_ssm has no gradient through the last state
-    options = dict(orders=orders, delta_softplus=True, last_weight=0.0)
+    options: dict[str, Any] = dict(orders=orders, delta_softplus=True, last_weight=0.0)
     run_scan(backend, inputs, device=device, **options)  # warm up
     start = time.perf_counter()
     ours = run_scan(backend, inputs, device=device, **options)

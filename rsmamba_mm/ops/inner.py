@@ -82,7 +82,8 @@ class _MambaInner(torch.autograd.Function):
         return y
 
     @staticmethod
-    def backward(ctx, grad_y):
+    def backward(ctx, *grad_outputs):
+        (grad_y,) = grad_outputs
         x, conv_weight, conv_bias, weight, dt_weight, dt_bias, A, D, orders, projected, kept = (
             ctx.saved_tensors
         )

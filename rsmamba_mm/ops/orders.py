@@ -15,12 +15,12 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import lru_cache, wraps
 
 import torch
 from torch import Tensor
-from torch.utils._python_dispatch import _disable_current_modes
 
 OrderFunction = Callable[..., Tensor]
 
@@ -164,9 +164,9 @@ def kept(make: Callable[..., Tensor]) -> Callable[..., Tensor]:
     @wraps(make)
     def make_real(*arguments) -> Tensor:
         # a tensor made in inference mode could not be saved for a later backward, and one made while a
-        # graph is traced (torch.export) holds no data
-        with torch.inference_mode(False), _disable_current_modes():
-            return make(*arguments)
+        # graph is traced (torch.export) holds no data: a thread of its own is in none of these modes
+        with ThreadPoolExecutor(1) as thread:
+            return thread.submit(make, *arguments).result()
 
     return make_real
 

@@ -8,6 +8,7 @@ shuffled copies, and their inverses, exist nowhere outside a backend.
 from __future__ import annotations
 
 from types import ModuleType
+from typing import Literal, overload
 
 import torch
 import torch.nn.functional as F
@@ -20,6 +21,18 @@ from .backends.registry import serving_backend
 from .numerics import compute_dtype, operator_body, reduce_to
 
 
+@overload
+def multi_order_scan(
+    u: Tensor, delta: Tensor, A: Tensor, B: Tensor, C: Tensor, D: Tensor | None = ...,
+    orders: Tensor | None = ..., delta_bias: Tensor | None = ..., delta_weight: Tensor | None = ...,
+    delta_softplus: bool = ..., return_last_state: Literal[False] = ...,
+) -> Tensor: ...  # fmt: skip
+@overload
+def multi_order_scan(
+    u: Tensor, delta: Tensor, A: Tensor, B: Tensor, C: Tensor, D: Tensor | None = ...,
+    orders: Tensor | None = ..., delta_bias: Tensor | None = ..., delta_weight: Tensor | None = ...,
+    delta_softplus: bool = ..., *, return_last_state: Literal[True],
+) -> tuple[Tensor, Tensor]: ...  # fmt: skip
 def multi_order_scan(
     u: Tensor,
     delta: Tensor,
@@ -74,6 +87,18 @@ def multi_order_scan(
     return (y, last.mT) if return_last_state else y
 
 
+@overload
+def selective_scan(
+    u: Tensor, delta: Tensor, A: Tensor, B: Tensor, C: Tensor, D: Tensor | None = ...,
+    z: Tensor | None = ..., delta_bias: Tensor | None = ..., delta_softplus: bool = ...,
+    return_last_state: Literal[False] = ...,
+) -> Tensor: ...  # fmt: skip
+@overload
+def selective_scan(
+    u: Tensor, delta: Tensor, A: Tensor, B: Tensor, C: Tensor, D: Tensor | None = ...,
+    z: Tensor | None = ..., delta_bias: Tensor | None = ..., delta_softplus: bool = ...,
+    *, return_last_state: Literal[True],
+) -> tuple[Tensor, Tensor]: ...  # fmt: skip
 def selective_scan(
     u: Tensor,
     delta: Tensor,
@@ -217,21 +242,22 @@ def _scan_backward(
     )
     grads = module.scan_backward(s, grad_y, grad_last, kept.to(s.dtype).contiguous())._asdict()
     if delta_weight is not None:
-        grads['delta'], grads['delta_weight'] = _through_projection(s, grads['delta'])
+        grads['delta'], grads['delta_weight'] = _through_projection(s.delta, delta_weight, grads['delta'])
     tensors = s.tensors
     # an operator returns tensors: an empty one stands for the gradient of an absent input
-    return tuple(
+    du, ddelta, dA, dB, dC, dD, dbias, dweight = (
         reduce_to(grads[name], tensors[name]) if name in tensors else u.new_empty(0) for name in TENSORS
     )
+    return du, ddelta, dA, dB, dC, dD, dbias, dweight
 
 
-def _through_projection(s: ScanInputs, grad: Tensor) -> tuple[Tensor, Tensor]:
+def _through_projection(delta: Tensor, weight: Tensor, grad: Tensor) -> tuple[Tensor, Tensor]:
     """Gradients of the steps in their low rank and of the weight, from that of the projected steps."""
-    if s.delta_weight.dim() == 2:
-        steps, ranks = grad.flatten(0, 2), s.delta.flatten(0, 2)
+    if weight.dim() == 2:
+        steps, ranks = grad.flatten(0, 2), delta.flatten(0, 2)
     else:
-        steps, ranks = (x.transpose(0, 1).flatten(1, 2) for x in (grad, s.delta))
-    return grad @ s.delta_weight.to(grad.dtype), steps.mT @ ranks.to(steps.dtype)
+        steps, ranks = (x.transpose(0, 1).flatten(1, 2) for x in (grad, delta))
+    return grad @ weight.to(grad.dtype), steps.mT @ ranks.to(steps.dtype)
 
 
 @_scan_backward.register_fake

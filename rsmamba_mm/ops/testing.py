@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import torch
 from torch import Tensor
 
@@ -75,7 +77,7 @@ def scan_inputs(
 
 def run_scan(
     backend: str,
-    inputs: dict[str, Tensor | None],
+    inputs: Mapping[str, Tensor | None],
     *,
     device: str | torch.device | None = None,
     dtype: torch.dtype | None = None,
@@ -87,7 +89,7 @@ def run_scan(
 
     Args:
         backend (str): Name of the backend.
-        inputs (dict[str, Tensor | None]): As :func:`scan_inputs` gives them.
+        inputs (Mapping[str, Tensor | None]): As :func:`scan_inputs` gives them.
         device (str | torch.device, optional): Defaults to that of the inputs.
         dtype (torch.dtype, optional): Defaults to those of the inputs.
         last_weight (float): Weight of the last state's entries in the scalar; 0 leaves them out.
@@ -111,11 +113,13 @@ def run_scan(
     # bounded weights, so that no gradient leaves the range of half precision
     weights = torch.arange(y.numel(), dtype=torch.float64, device=y.device).cos().view(y.shape)
     total = (y.double() * weights).sum()
-    (total + last_weight * last.double().sum() if last_weight else total).backward()
-    return dict(y=y.detach(), last=last.detach(), **{f'd{name}': x.grad for name, x in leaves.items()})
+    total = total + last_weight * last.double().sum() if last_weight else total
+    gradients = torch.autograd.grad(total, tuple(leaves.values()))
+    named = {f'd{name}': gradient for name, gradient in zip(leaves, gradients, strict=True)}
+    return dict(y=y.detach(), last=last.detach(), **named)
 
 
-def exact_scan(inputs: dict[str, Tensor | None], **options) -> dict[str, Tensor]:
+def exact_scan(inputs: Mapping[str, Tensor | None], **options) -> dict[str, Tensor]:
     """As :func:`run_scan`, by the reference in float64 on the CPU."""
     return run_scan('reference', inputs, device='cpu', dtype=torch.float64, **options)
 

@@ -10,7 +10,7 @@ import torch
 from test_scan import assert_close, check_rounding_of_the_gate, run, scan_inputs
 
 from rsmamba_mm.ops import BACKENDS, make_orders, register_backend
-from rsmamba_mm.ops.backends import ScanInputs, probes, reference, torch_chunked
+from rsmamba_mm.ops.backends import ScanInputs, mamba_ssm, reference, torch_chunked
 from rsmamba_mm.ops.testing import exact_scan
 
 CHUNK = 2048
@@ -171,13 +171,13 @@ BUILD = r'MAMBA_KEEP_CUDA_BUILD=TRUE MAMBA_FORCE_BUILD=TRUE pip install .* mamba
 def test_import_failures_name_their_cure(monkeypatch, error, installed, message):
     monkeypatch.delitem(sys.modules, 'selective_scan_cuda', raising=False)
     monkeypatch.setattr(sys, 'meta_path', [Finder(error), *sys.meta_path])
-    find = probes.importlib.util.find_spec
+    find = mamba_ssm.importlib.util.find_spec
     monkeypatch.setattr(
-        probes.importlib.util, 'find_spec', lambda name: installed if name == 'mamba_ssm' else find(name)
+        mamba_ssm.importlib.util, 'find_spec', lambda name: installed if name == 'mamba_ssm' else find(name)
     )
     if not installed:
-        monkeypatch.setattr(probes.importlib.util, 'find_spec', lambda name: None)
-    reason = probes.mamba_ssm()
+        monkeypatch.setattr(mamba_ssm.importlib.util, 'find_spec', lambda name: None)
+    reason = mamba_ssm.probe()
     assert re.search(message, reason), reason
 
 
@@ -212,7 +212,7 @@ def test_the_kernel_is_run_once(monkeypatch, behaviour, message):
     monkeypatch.setattr(torch.cuda, 'get_device_capability', lambda *_: (9, 0))
     ones = torch.ones
     monkeypatch.setattr(torch, 'ones', lambda *shape, device: ones(*shape))
-    reason = probes.mamba_ssm()
+    reason = mamba_ssm.probe()
     if message is None:
         assert reason is None
     else:
@@ -224,6 +224,6 @@ def test_without_a_gpu(monkeypatch):
     monkeypatch.setitem(sys.modules, 'selective_scan_cuda', stand_in())
     monkeypatch.setattr(torch.cuda, 'is_available', lambda: False)
     monkeypatch.setattr(torch.version, 'cuda', None)
-    assert 'is built without CUDA: install a CUDA build' in probes.mamba_ssm()
+    assert 'is built without CUDA: install a CUDA build' in mamba_ssm.probe()
     monkeypatch.setattr(torch.version, 'cuda', '13.0')
-    assert 'finds no NVIDIA GPU: nvidia-smi' in probes.mamba_ssm()
+    assert 'finds no NVIDIA GPU: nvidia-smi' in mamba_ssm.probe()

@@ -13,7 +13,8 @@ import pytest
 import torch
 
 from rsmamba_mm.ops import resolve_backend, use_backend
-from rsmamba_mm.ops.backends import obstacle, probes
+from rsmamba_mm.ops.backends import obstacle
+from rsmamba_mm.ops.backends.triton.probe import probe
 
 needs_triton = pytest.mark.skipif(
     importlib.util.find_spec('triton') is None,
@@ -86,7 +87,7 @@ def test_probe_says_why_not(monkeypatch, version, available, built, capability, 
     monkeypatch.setattr(torch.version, 'cuda', built)
     monkeypatch.setattr(torch.cuda, 'get_device_name', lambda *_: 'Some GPU')
     monkeypatch.setattr(torch.cuda, 'get_device_capability', lambda *_: capability)
-    reason = probes.triton()
+    reason = probe()
     if message is None:
         assert reason is None
     else:

@@ -18,7 +18,7 @@ from rsmamba_mm.ops import (
     selective_scan,
     use_backend,
 )
-from rsmamba_mm.ops.backends import triton as backend
+from rsmamba_mm.ops.backends.triton import launch as backend
 from rsmamba_mm.ops.testing import exact_scan, run_scan
 
 INTERPRETED = os.environ.get('TRITON_INTERPRET') == '1'

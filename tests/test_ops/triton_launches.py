@@ -14,7 +14,7 @@ from triton.runtime.jit import JITFunction
 
 from rsmamba_mm.ops import make_orders
 from rsmamba_mm.ops.backends import ScanInputs
-from rsmamba_mm.ops.backends import triton as backend
+from rsmamba_mm.ops.backends.triton import launch as backend
 
 COMPILED = defaultdict(set)
 

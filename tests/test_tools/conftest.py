@@ -67,6 +67,20 @@ def land_cover(root, tmp_path_factory) -> Trained:
     return build(config)
 
 
+@pytest.fixture
+def reads(monkeypatch) -> list[str]:
+    """The checkpoints that were read whole; those that were only mapped are not among them."""
+    load, files = torch.load, []
+
+    def recorded(file, *args, mmap=None, **kwargs):
+        if not mmap:
+            files.append(str(file))
+        return load(file, *args, mmap=mmap, **kwargs)
+
+    monkeypatch.setattr(torch, 'load', recorded)
+    return files
+
+
 @pytest.fixture(scope='session')
 def trained() -> Callable[[Path, dict | None], Trained]:
     """Save a model of a config: of the config's classes, or of those given."""

@@ -142,6 +142,13 @@ def test_what_is_not_there(images, scenes, land_cover, tmp_path):
 
 
 @pytest.mark.parametrize('name', ['scenes', 'land_cover'])
+def test_a_checkpoint_is_read_once(reads, name, request):
+    model = request.getfixturevalue(name)
+    ImagePredictor(*map(str, model), device='cpu')
+    assert reads == [str(model.checkpoint)]
+
+
+@pytest.mark.parametrize('name', ['scenes', 'land_cover'])
 def test_checkpoint_without_classes(images, tmp_path, name, request):
     model = request.getfixturevalue(name)
     state = torch.load(model.checkpoint, weights_only=False)

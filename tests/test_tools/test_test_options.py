@@ -108,9 +108,9 @@ def test_maps_of_a_segmenter(land_cover, tmp_path):
         assert (png(tmp_path / f'rgb/{name}.png') == colours).all()
 
 
-def test_metrics_of_a_segmenter(land_cover, tmp_path):
+def test_metrics_of_a_segmenter(land_cover, reads, tmp_path):
     metrics = run(land_cover, tmp_path, '--out', tmp_path / 'm.json', '--out-item', 'metrics')
-    assert 'mIoU' in metrics
+    assert 'mIoU' in metrics and reads == [str(land_cover.checkpoint)]
     assert json.loads((tmp_path / 'm.json').read_text()) == pytest.approx(metrics, nan_ok=True)
 
 

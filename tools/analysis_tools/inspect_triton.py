@@ -19,8 +19,8 @@ import triton.language as tl
 from triton.backends.compiler import GPUTarget
 from triton.compiler import ASTSource
 
-from rsmamba_mm.ops.backends import triton as backend
-from rsmamba_mm.ops.backends import triton_kernels as kernels
+from rsmamba_mm.ops.backends.triton import conv, paths, scan, tile
+from rsmamba_mm.ops.backends.triton import launch as backend
 
 SCAN = dict(
     ORDERED=True, ONE_U=False, SKIP=True, BIAS=True, LOW_RANK=True, SOFTPLUS=True, CHUNK=backend.CHUNK,
@@ -31,29 +31,29 @@ PATCH = dict(DTYPE=tl.float32, **backend.PATCH)
 CONV = dict(TAPS=4, **PATCH)
 # kernel, its constants, warps
 CASES = {
-    'scan_forward': (kernels.scan_forward, dict(SCAN, OUTPUT=True, KEEP=True), 1),
-    'scan_forward, no states kept': (kernels.scan_forward, dict(SCAN, OUTPUT=True, KEEP=False), 1),
-    'scan_forward, end state alone': (kernels.scan_forward, dict(SCAN, OUTPUT=False, KEEP=False), 1),
+    'scan_forward': (scan.scan_forward, dict(SCAN, OUTPUT=True, KEEP=True), 1),
+    'scan_forward, no states kept': (scan.scan_forward, dict(SCAN, OUTPUT=True, KEEP=False), 1),
+    'scan_forward, end state alone': (scan.scan_forward, dict(SCAN, OUTPUT=False, KEEP=False), 1),
     'scan_forward, full step sizes': (
-        kernels.scan_forward,
+        scan.scan_forward,
         dict(SCAN, OUTPUT=True, KEEP=True, LOW_RANK=False),
         1,
     ),
-    'scan_adjoint': (kernels.scan_adjoint, SCAN, 1),
-    'scan_combine': (kernels.scan_combine, dict(REVERSE=False, TILE=backend.TILE, BLOCK=backend.BLOCK), 1),
-    'scan_backward': (kernels.scan_backward, BACKWARD, 1),
-    'scan_backward, full step sizes': (kernels.scan_backward, dict(BACKWARD, LOW_RANK=False), 1),
-    'conv_forward': (kernels.conv_forward, dict(CONV, BIAS=True, SILU=True), 4),
-    'conv_backward_pre': (kernels.conv_backward_pre, dict(CONV, BIAS=True, SILU=True), 4),
-    'conv_backward_x': (kernels.conv_backward_x, CONV, 4),
-    'pool_forward': (kernels.pool_forward, PATCH, 4),
-    'pool_backward': (kernels.pool_backward, PATCH, 4),
-    'merge_forward': (kernels.merge_forward, PATCH, 4),
-    'merge_backward': (kernels.merge_backward, PATCH, 4),
+    'scan_adjoint': (scan.scan_adjoint, SCAN, 1),
+    'scan_combine': (scan.scan_combine, dict(REVERSE=False, TILE=backend.TILE, BLOCK=backend.BLOCK), 1),
+    'scan_backward': (scan.scan_backward, BACKWARD, 1),
+    'scan_backward, full step sizes': (scan.scan_backward, dict(BACKWARD, LOW_RANK=False), 1),
+    'conv_forward': (conv.conv_forward, dict(CONV, BIAS=True, SILU=True), 4),
+    'conv_backward_pre': (conv.conv_backward_pre, dict(CONV, BIAS=True, SILU=True), 4),
+    'conv_backward_x': (conv.conv_backward_x, CONV, 4),
+    'pool_forward': (paths.pool_forward, PATCH, 4),
+    'pool_backward': (paths.pool_backward, PATCH, 4),
+    'merge_forward': (paths.merge_forward, PATCH, 4),
+    'merge_backward': (paths.merge_backward, PATCH, 4),
 }
 HALF = {'u', 'delta', 'B', 'C', 'x', 'y', 'z', 'out'}
 HALF |= {f'grad_{name}' for name in ('y', 'u', 'delta', 'pre', 'x', 'z')}
-INTEGERS = {*kernels.RUNTIME, 'paths', 'E', 'N', 'rank', 'row'}
+INTEGERS = {*tile.RUNTIME, 'paths', 'E', 'N', 'rank', 'row'}
 # in RSMamba-Base rows of the projection are 44 long, no multiple of 16
 ALIGNED = {'E', 'N', 'row', 'A_path', 'D_path', 'bias_path', 'weight_path'}
 

@@ -48,12 +48,10 @@ def main() -> None:
     out = args.out or args.data_root
     try:
         dataset = kind(str(args.data_root))
-        # by the names of the classes, so that a seed means a split whatever the order of the classes
-        names = sorted(dataset.CLASSES)
         paths = [dataset.get_data_info(i)['img_path'] for i in range(len(dataset))]
         paths.sort(key=lambda path: Path(path).parent.name)
-        labels = [names.index(Path(path).parent.name) for path in paths]
-        train, test = write_split(paths, labels, share, out, args.seed)
+        names = [Path(path).parent.name for path in paths]
+        train, test = write_split(paths, names, share, out, args.seed)
     except (UserError, ValueError) as error:
         parser.error(str(error))
     expected = getattr(kind, 'NUM_IMAGES', len(paths))

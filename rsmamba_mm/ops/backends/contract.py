@@ -142,12 +142,14 @@ class ScanInputs:
 
     @property
     def output_shape(self) -> tuple[int, int, int, int]:
-        return (*self.delta.shape[:3], self.channels)
+        batch, paths, length, _ = self.delta.shape
+        return batch, paths, length, self.A.shape[-2]
 
     @property
     def state_shape(self) -> tuple[int, int, int, int]:
         """Of the states at one step, channels innermost."""
-        return (*self.delta.shape[:2], *self.A.shape[:-3:-1])
+        (batch, paths), (channels, states) = self.delta.shape[:2], self.A.shape[-2:]
+        return batch, paths, states, channels
 
 
 class ScanGradients(NamedTuple):

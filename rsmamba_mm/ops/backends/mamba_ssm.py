@@ -7,16 +7,23 @@ does itself. The convolution is that of the ``torch`` backend.
 
 from __future__ import annotations
 
+import importlib.util
+
 import torch
 from torch import Tensor
 
 from ..orders import invert_orders, take
 from .contract import ScanGradients, ScanInputs
+from .nvidia import dotted, no_device
 from .torch_chunked import conv_backward, conv_forward
 
 __all__ = ['chunk_length', 'conv_backward', 'conv_forward', 'scan_backward', 'scan_forward']
 
 CHUNK = 2048  # steps between two states that the kernel keeps
+BUILD = (
+    'MAMBA_KEEP_CUDA_BUILD=TRUE MAMBA_FORCE_BUILD=TRUE '
+    'pip install --no-build-isolation --no-cache-dir --force-reinstall --no-deps mamba-ssm'
+)
 
 
 def chunk_length(length: int) -> int:
@@ -66,7 +73,9 @@ def scan_backward(s: ScanInputs, grad_y: Tensor, grad_last: Tensor | None, kept:
         *scan.arguments, scan.grouped(grad_y.to(s.u.dtype)), x, None, None, s.delta_softplus, False
     )
     du, ddelta, dA, dB, dC, dD, dbias = grads[:7]
-    dA, dD, dbias = (None if x is None else x.unflatten(0, (s.paths, s.channels)) for x in (dA, dD, dbias))
+    of_orders = (s.paths, s.channels)
+    dA = dA.unflatten(0, of_orders)
+    dD, dbias = (None if x is None else x.unflatten(0, of_orders) for x in (dD, dbias))
     dB, dC = (take(grad.mT, scan.inverse) for grad in (dB, dC))
     return ScanGradients(scan.tokens(du), scan.tokens(ddelta), dA, dB, dC, dD, dbias)
 
@@ -96,7 +105,7 @@ class _Scan:
 
     @staticmethod
     def kernel():
-        import selective_scan_cuda
+        import selective_scan_cuda  # pyright: ignore[reportMissingImports] - where it was built
 
         return selective_scan_cuda
 
@@ -108,3 +117,59 @@ class _Scan:
     def tokens(self, x: Tensor) -> Tensor:
         """``(B, K E, L)`` in time order as ``(B, K, L, E)`` in token order."""
         return take(x.unflatten(1, (self.s.paths, self.s.channels)).mT, self.inverse).contiguous()
+
+
+def probe() -> str | None:
+    """Why the ``mamba_ssm`` backend cannot run, or None; runs its kernel once."""
+    try:
+        import selective_scan_cuda  # pyright: ignore[reportMissingImports] - where it was built
+    except ImportError as error:
+        return _import_failure(error)
+    reason = no_device()
+    if reason is not None:
+        return reason
+    try:
+        x = torch.ones(1, 1, 2, device='cuda')
+        states = torch.ones(1, 1, 1, 2, device='cuda')
+        A = -torch.ones(1, 1, device='cuda')
+        y = selective_scan_cuda.fwd(x, x, A, states, states, None, None, None, False)[0]
+        torch.testing.assert_close(y.flatten().cpu(), torch.tensor([1.0, 1.0 + 0.36787944]))
+    except TypeError as error:
+        return f'its kernel takes other arguments than those of mamba-ssm 2 ({_first(error)}): {_rebuild()}'
+    except RuntimeError as error:
+        if 'no kernel image' in str(error):
+            return (
+                f'its kernel was built for other GPUs than {torch.cuda.get_device_name()} (no kernel image '
+                f'for it): {_rebuild()}'
+            )
+        return f'its kernel fails when run ({_first(error)}): {_rebuild()}'
+    except AssertionError as error:
+        return f'its kernel gives wrong results ({_first(error)}): {_rebuild()}'
+    return None
+
+
+def _import_failure(error: ImportError) -> str:
+    if 'undefined symbol' in str(error):
+        return (
+            f'its kernel was built against another PyTorch than the {torch.__version__} here (undefined '
+            f'symbol): {_rebuild()}'
+        )
+    if not isinstance(error, ModuleNotFoundError) or error.name != 'selective_scan_cuda':
+        return f'its kernel cannot be loaded ({_first(error)}): {_rebuild()}'
+    if importlib.util.find_spec('mamba_ssm') is None:
+        return f'the package mamba-ssm is not installed. With a CUDA compiler: {BUILD}'
+    return (
+        'mamba-ssm is installed without its Mamba-1 kernel (selective_scan_cuda), which it has left out '
+        f'of its builds by default since mid-2026. With a CUDA compiler: {BUILD}'
+    )
+
+
+def _rebuild() -> str:
+    """The command, for the GPU that is there."""
+    if not torch.cuda.is_available():
+        return f'build it again, {BUILD}'
+    return f'build it again, TORCH_CUDA_ARCH_LIST={dotted(torch.cuda.get_device_capability())} {BUILD}'
+
+
+def _first(error: BaseException) -> str:
+    return (str(error).strip() or type(error).__name__).splitlines()[0]

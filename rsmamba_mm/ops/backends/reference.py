@@ -8,6 +8,8 @@ differentiates the formula itself, twice if asked.
 from __future__ import annotations
 
 import warnings
+from functools import reduce
+from operator import add
 
 import torch
 import torch.nn.functional as F
@@ -53,7 +55,7 @@ def conv(x: Tensor, weight: Tensor, bias: Tensor | None, orders: Tensor, activat
     taps = weight.shape[-1]
     read = F.pad(take(x[:, None], orders).to(dtype), (0, 0, taps - 1, 0))
     length = orders.shape[1]
-    y = sum(read[:, :, j : j + length] * weight[:, j].to(dtype) for j in range(taps))
+    y = reduce(add, (read[:, :, j : j + length] * weight[:, j].to(dtype) for j in range(taps)))
     if bias is not None:
         y = y + bias.to(dtype)
     if activation:

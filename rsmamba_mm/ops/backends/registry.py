@@ -10,14 +10,16 @@ import logging
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cache, partial
+from functools import cache
 from importlib import import_module
 from types import ModuleType
 
 import torch
 
-from . import probes
+from . import mamba_ssm
 from .contract import ScanInputs
+from .triton.probe import INTERPRETED
+from .triton.probe import probe as _probe_triton
 
 ENVIRONMENT_VARIABLE = 'RSMAMBA_SCAN_BACKEND'
 AUTO = 'auto'
@@ -232,6 +234,12 @@ def offers(name: str, function: str) -> bool:
     return hasattr(load_backend(name), function)
 
 
+def _probe_cpu() -> str | None:
+    from .cpu import probe
+
+    return probe()
+
+
 def load_backend(name: str) -> ModuleType:
     """The module that implements a backend."""
     if name not in _MODULES:
@@ -239,27 +247,17 @@ def load_backend(name: str) -> ModuleType:
     return _MODULES[name]
 
 
-def _probe_cpu() -> str | None:
-    from .cpu import probe
-
-    return probe()
-
-
-# the variable is Triton's own: its kernels then run on the CPU, step by step in Python
-_INTERPRETED = os.environ.get('TRITON_INTERPRET', '0').lower() in ('1', 'true', 'yes', 'on', 'y')
-
-
 register_backend('reference', 'rsmamba_mm.ops.backends.reference', priority=-10)
 register_backend('torch', 'rsmamba_mm.ops.backends.torch_chunked', priority=0)
 register_backend('cpu', 'rsmamba_mm.ops.backends.cpu', devices=('cpu',), priority=10, probe=_probe_cpu)
 register_backend(
     'triton',
-    'rsmamba_mm.ops.backends.triton',
-    devices=('cuda', 'cpu') if _INTERPRETED else ('cuda',),
+    'rsmamba_mm.ops.backends.triton.launch',
+    devices=('cuda', 'cpu') if INTERPRETED else ('cuda',),
     asked=('cpu',),
     priority=30,
-    probe=partial(probes.triton, interpreted=_INTERPRETED),
+    probe=_probe_triton,
 )
 register_backend(
-    'mamba_ssm', 'rsmamba_mm.ops.backends.mamba_ssm', devices=('cuda',), priority=20, probe=probes.mamba_ssm
+    'mamba_ssm', 'rsmamba_mm.ops.backends.mamba_ssm', devices=('cuda',), priority=20, probe=mamba_ssm.probe
 )

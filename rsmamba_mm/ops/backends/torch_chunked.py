@@ -137,7 +137,7 @@ def scan_backward(s: ScanInputs, grad_y: Tensor, grad_last: Tensor | None, kept:
         grad_A += torch.mul(decay, positive.unsqueeze(-2), out=states).sum((0, 1))
 
         du = drive.mul_(positive)
-        if s.D is not None:
+        if chunks.D is not None and grad_D is not None:
             du.addcmul_(dy, chunks.D)
             grad_D += (dy * u_).sum((0, 1))
         if s.delta_softplus:

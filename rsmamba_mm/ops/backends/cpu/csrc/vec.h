@@ -35,6 +35,12 @@ typedef int32_t VecInt __attribute__((vector_size(kBytes)));
 template <class T>
 constexpr int kLanes = kBytes / int(sizeof(T));
 
+// of the vector at a channel
+template <class T>
+static inline int lanes_at(int64_t channel, int64_t channels) {
+  return int(std::min<int64_t>(kLanes<T>, channels - channel));
+}
+
 // `lanes` is kLanes but for the last block of channels
 template <class T>
 static inline Vec<T> load(const T* p, int lanes) {

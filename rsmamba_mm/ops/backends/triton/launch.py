@@ -1,4 +1,4 @@
-"""The ``triton`` backend: NVIDIA GPUs, nothing to compile by hand (kernels in :mod:`.triton_kernels`).
+"""The functions of the ``triton`` backend: what they launch (:mod:`.scan`, :mod:`.conv`, :mod:`.paths`).
 
 All orders run in one launch and read the tokens through their indices. Where there are few sequences,
 each is cut into segments that run side by side: a first pass finds what each does to the state, a second
@@ -19,10 +19,12 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-from ..numerics import compute_dtype, rows
-from ..orders import invert_orders
-from . import triton_kernels as kernels
-from .contract import ScanGradients, ScanInputs
+from ...numerics import compute_dtype, rows
+from ...orders import invert_orders
+from ..contract import ScanGradients, ScanInputs
+from . import conv as conv_kernels
+from . import paths as path_kernels
+from . import scan as scan_kernels
 
 CHUNK = 64  # steps between two kept states
 TILE = 8  # steps in registers
@@ -58,7 +60,7 @@ def supports(s: ScanInputs) -> str | None:
 
 
 def scan_forward(s: ScanInputs, keep_states: bool) -> tuple[Tensor, Tensor, Tensor]:
-    """Run the scan; see :mod:`.contract`."""
+    """Run the scan; see :mod:`..contract`."""
     scan = _Scan(s)
     y = s.u.new_empty(s.output_shape)
     state = scan.zeros(scan.segments, *s.state_shape)
@@ -70,7 +72,7 @@ def scan_forward(s: ScanInputs, keep_states: bool) -> tuple[Tensor, Tensor, Tens
 
     def run(output: bool) -> None:
         keep = output and keep_states
-        kernels.scan_forward[scan.grid](
+        scan_kernels.scan_forward[scan.grid](
             *scan.arguments, y, state, kept, total, OUTPUT=output, KEEP=keep, **scan.options
         )
 
@@ -83,7 +85,7 @@ def scan_forward(s: ScanInputs, keep_states: bool) -> tuple[Tensor, Tensor, Tens
 
 
 def scan_backward(s: ScanInputs, grad_y: Tensor, grad_last: Tensor | None, kept: Tensor) -> ScanGradients:
-    """All gradients; see :mod:`.contract`. Those of u and delta have their dtypes."""
+    """All gradients; see :mod:`..contract`. Those of u and delta have their dtypes."""
     scan = _Scan(s)
     grad_y = grad_y.contiguous()
     # a sum over the orders is rounded to half precision once, at its end
@@ -102,9 +104,11 @@ def scan_backward(s: ScanInputs, grad_y: Tensor, grad_last: Tensor | None, kept:
         with torch.cuda.device_of(s.u):
             if scan.segments > 1:
                 total = scan.totals()
-                kernels.scan_adjoint[scan.grid](*scan.arguments, grad_y, adjoint, total, **scan.options)
+                scan_kernels.scan_adjoint[scan.grid](
+                    *scan.arguments, grad_y, adjoint, total, **scan.options
+                )
                 scan.combine(adjoint, total, carried, reverse=True)
-            kernels.scan_backward[scan.grid](
+            scan_kernels.scan_backward[scan.grid](
                 *scan.arguments, grad_y, kept, adjoint, scratch,
                 grad_u, grad_delta, grad_A, grad_B, grad_C, grad_D, grad_bias, **(scan.options | BACKWARD),
             )  # fmt: skip
@@ -174,7 +178,7 @@ class _Scan:
 
     def combine(self, state: Tensor, total: Tensor, carried: Tensor, reverse: bool) -> None:
         """Replace each segment's effect by the state that enters it; ``carried`` enters the first."""
-        kernels.scan_combine[(self.sequences, self.blocks, self.of_combine[2])](
+        scan_kernels.scan_combine[(self.sequences, self.blocks, self.of_combine[2])](
             state, total, self.A, carried, self.segments, self.sequences, *self.of_combine,
             REVERSE=reverse, TILE=TILE, BLOCK=BLOCK, **WARP,
         )  # fmt: skip
@@ -216,7 +220,7 @@ def conv_forward(
     bias = None if bias is None else bias.to(dtype)
     tiles = triton.cdiv(length, PATCH['TILE'])
     with torch.cuda.device_of(x):
-        kernels.conv_forward[(batch * paths * tiles, triton.cdiv(channels, PATCH['BLOCK']))](
+        conv_kernels.conv_forward[(batch * paths * tiles, triton.cdiv(channels, PATCH['BLOCK']))](
             x, weight.to(dtype).mT.contiguous(), bias, orders.contiguous(), y,
             length, tiles, paths, channels, row,
             TAPS=weight.shape[1], BIAS=bias is not None, SILU=activation, DTYPE=DTYPES[dtype], **PATCH,
@@ -246,13 +250,13 @@ def conv_backward(
         blocks, tiles = triton.cdiv(channels, PATCH['BLOCK']), triton.cdiv(length, PATCH['TILE'])
         common = dict(TAPS=taps, DTYPE=DTYPES[dtype], **PATCH)
         with torch.cuda.device_of(x):
-            kernels.conv_backward_pre[(batch * paths * segments, blocks)](
+            conv_kernels.conv_backward_pre[(batch * paths * segments, blocks)](
                 grad_y.contiguous(), x, kernel_weight, None if bias is None else bias.to(dtype), orders,
                 grad_pre, parts,
                 length, CONV_STEPS, segments, paths, channels, row,
                 BIAS=bias is not None, SILU=activation, **common,
             )  # fmt: skip
-            kernels.conv_backward_x[(batch * tiles, blocks)](
+            conv_kernels.conv_backward_x[(batch * tiles, blocks)](
                 grad_pre, kernel_weight, orders, invert_orders(orders), grad_x,
                 length, tiles, paths, channels, **common,
             )  # fmt: skip
@@ -264,7 +268,7 @@ def pool_forward(y: Tensor, z: Tensor) -> Tensor:
     """As :func:`rsmamba_mm.ops.backends.reference.pool`."""
     gate = _Gate(y, z)
     sums = gate.zeros(gate.batch, gate.tiles, gate.paths, gate.channels)
-    gate.launch(kernels.pool_forward, gate.y, gate.z, sums)
+    gate.launch(path_kernels.pool_forward, gate.y, gate.z, sums)
     return (sums.sum(1) / gate.length).to(y.dtype)
 
 
@@ -273,7 +277,7 @@ def pool_backward(grad: Tensor, y: Tensor, z: Tensor) -> tuple[Tensor, Tensor]:
     gate = _Gate(y, z)
     grad_y, grad_z = y.new_empty(y.shape), z.new_empty(z.shape)
     share = (grad.to(gate.dtype) / gate.length).contiguous()
-    gate.launch(kernels.pool_backward, share, gate.y, gate.z, grad_y, grad_z)
+    gate.launch(path_kernels.pool_backward, share, gate.y, gate.z, grad_y, grad_z)
     return grad_y, grad_z
 
 
@@ -281,7 +285,7 @@ def merge_forward(y: Tensor, z: Tensor, weights: Tensor) -> Tensor:
     """As :func:`rsmamba_mm.ops.backends.reference.merge`."""
     gate = _Gate(y, z)
     out = y.new_empty(z.shape)
-    gate.launch(kernels.merge_forward, gate.y, gate.z, weights.to(gate.dtype).contiguous(), out)
+    gate.launch(path_kernels.merge_forward, gate.y, gate.z, weights.to(gate.dtype).contiguous(), out)
     return out
 
 
@@ -293,7 +297,7 @@ def merge_backward(grad: Tensor, y: Tensor, z: Tensor, weights: Tensor) -> tuple
     dense = weights.to(gate.dtype).contiguous()
     outputs = (grad_y, grad_z, parts)
     gate.launch(
-        kernels.merge_backward, grad.contiguous(), gate.y, gate.z, dense, *outputs, blocks=gate.blocks
+        path_kernels.merge_backward, grad.contiguous(), gate.y, gate.z, dense, *outputs, blocks=gate.blocks
     )
     return grad_y, grad_z, parts.sum((1, 2)).to(weights.dtype)
 

@@ -1,4 +1,4 @@
-"""The ``cpu`` backend: native C++, compiled on first use (:mod:`rsmamba_mm.ops.build`).
+"""The ``cpu`` backend: native C++, compiled on first use (:mod:`.build`).
 
 States stay in registers, one vector of channels for each; the backward recomputes them from those kept
 every few steps. float32 and float64 are computed as they are, half precision in float32.
@@ -13,9 +13,9 @@ from functools import cache
 import torch
 from torch import Tensor
 
-from ..build import BuildError, library
-from ..numerics import compute_dtype, rows
-from .contract import ScanGradients, ScanInputs
+from ...numerics import compute_dtype, rows
+from ..contract import ScanGradients, ScanInputs
+from .build import BuildError, library
 
 MAX_STATES = 256
 MAX_TAPS = 16
@@ -50,7 +50,7 @@ def supports_conv(x: Tensor, weight: Tensor) -> str | None:
 
 
 def scan_forward(s: ScanInputs, keep_states: bool) -> tuple[Tensor, Tensor, Tensor]:
-    """Run the scan; see :mod:`.contract`."""
+    """Run the scan; see :mod:`..contract`."""
     scan = _Scan(s)
     y, last = scan.empty(scan.output_shape), scan.empty(scan.state_shape)
     kept = scan.empty((scan.chunks if keep_states else 0, *scan.state_shape))
@@ -59,7 +59,7 @@ def scan_forward(s: ScanInputs, keep_states: bool) -> tuple[Tensor, Tensor, Tens
 
 
 def scan_backward(s: ScanInputs, grad_y: Tensor, grad_last: Tensor | None, kept: Tensor) -> ScanGradients:
-    """All gradients; see :mod:`.contract`."""
+    """All gradients; see :mod:`..contract`."""
     scan = _Scan(s)
     grad_y = grad_y.to(scan.dtype).contiguous()
     grad_last = None if grad_last is None else grad_last.to(scan.dtype).contiguous()
@@ -154,7 +154,7 @@ class _Call:
         return rows(x.to(self.dtype))
 
     def call(self, name: str, inputs: list[Tensor | None], outputs: list[Tensor | None]) -> None:
-        if outputs[0].numel() == 0:
+        if outputs[0] is not None and outputs[0].numel() == 0:
             for x in outputs:
                 if x is not None:
                     x.zero_()

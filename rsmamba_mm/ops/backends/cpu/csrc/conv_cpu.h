@@ -1,0 +1,111 @@
+// Causal depthwise convolution along several orders.
+#pragma once
+
+#include <algorithm>
+#include <vector>
+
+#include "vec.h"
+
+constexpr int kMaxTaps = 16;
+
+template <class T>
+struct Conv {
+  int64_t batch, paths, length, channels, taps;
+  const T *x, *weight, *bias;  // weight is (taps, E)
+  const int64_t* orders;
+  int64_t x_row;  // elements between two tokens
+  bool use_silu;
+
+  // Rows of the tokens that step t of order k sees, the last one that of t itself; before the first
+  // token there is a row of zeros.
+  void window(int64_t b, int64_t k, int64_t t, const T* zeros, const T** rows) const {
+    for (int64_t j = 0; j < taps; ++j) {
+      const int64_t step = t - taps + 1 + j;
+      rows[j] = step < 0 ? zeros : x + (b * length + orders[k * length + step]) * x_row;
+    }
+  }
+  Vec<T> at(const T* const* rows, int64_t channel, int lanes) const {
+    Vec<T> y = bias ? load(bias + channel, lanes) : Vec<T>{};
+    for (int64_t j = 0; j < taps; ++j)
+      y += load(weight + j * channels + channel, lanes) * load(rows[j] + channel, lanes);
+    return y;
+  }
+};
+
+template <class T>
+void conv_forward(const Conv<T>& c, T* y, int threads) {
+  constexpr int64_t kSteps = 64;  // of one task
+  const int64_t pieces = (c.length + kSteps - 1) / kSteps;
+  const std::vector<T> zeros(c.channels, T(0));
+#pragma omp parallel for schedule(static) num_threads(threads)
+  for (int64_t task = 0; task < c.batch * c.paths * pieces; ++task) {
+    const int64_t start = task % pieces * kSteps, stop = std::min(start + kSteps, c.length);
+    const int64_t sequence = task / pieces, k = sequence % c.paths, b = sequence / c.paths;
+    const T* rows[kMaxTaps];
+    for (int64_t t = start; t < stop; ++t) {
+      c.window(b, k, t, zeros.data(), rows);
+      T* out = y + (sequence * c.length + c.orders[k * c.length + t]) * c.channels;
+      for (int64_t channel = 0; channel < c.channels; channel += kLanes<T>) {
+        const int lanes = lanes_at<T>(channel, c.channels);
+        const Vec<T> pre = c.at(rows, channel, lanes);
+        store(out + channel, c.use_silu ? pre * sigmoid<T>(pre) : pre, lanes);
+      }
+    }
+  }
+}
+
+// A task sums over the orders, for one group of channels of one image, so that dx needs no second
+// pass; dw and db are summed over the batch by the caller.
+template <class T>
+void conv_backward(const Conv<T>& c, const T* dy, T* dx, T* dw, T* db, int64_t groups, int threads) {
+  const int64_t blocks = (c.channels + kLanes<T> - 1) / kLanes<T>;
+  const int64_t taps = c.taps;
+  const std::vector<T> zeros(c.channels, T(0));
+#pragma omp parallel for schedule(dynamic) num_threads(threads)
+  for (int64_t task = 0; task < c.batch * groups; ++task) {
+    const int64_t b = task / groups, group = task % groups;
+    const int64_t first = blocks * group / groups, count = blocks * (group + 1) / groups - first;
+    // gradients before the activation at the last `taps` steps, by step modulo taps
+    std::vector<Vec<T>> grad(taps * count), dweight(taps * count, Vec<T>{}), dbias(count, Vec<T>{});
+    const T* rows[kMaxTaps];
+    for (int64_t k = 0; k < c.paths; ++k) {
+      const int64_t* order = c.orders + k * c.length;
+      const T* from = dy + (b * c.paths + k) * c.length * c.channels;
+      std::fill(grad.begin(), grad.end(), Vec<T>{});
+      for (int64_t t = 0; t < c.length + taps - 1; ++t) {
+        const int64_t done = t - taps + 1;  // the token whose gradient is complete after step t
+        if (t < c.length) c.window(b, k, t, zeros.data(), rows);
+        for (int64_t block = 0; block < count; ++block) {
+          const int64_t channel = (first + block) * kLanes<T>;
+          const int lanes = lanes_at<T>(channel, c.channels);
+          Vec<T>& g = grad[t % taps * count + block];
+          g = Vec<T>{};
+          if (t < c.length) {
+            g = load(from + order[t] * c.channels + channel, lanes);
+            if (c.use_silu) {
+              const Vec<T> pre = c.at(rows, channel, lanes), s = sigmoid<T>(pre);
+              g *= s * (T(1) + pre * (T(1) - s));
+            }
+            dbias[block] += g;
+            for (int64_t j = 0; j < taps; ++j)
+              dweight[j * count + block] += g * load(rows[j] + channel, lanes);
+          }
+          if (done < 0) continue;
+          Vec<T> sum{};
+          for (int64_t j = 0; j < taps; ++j)
+            sum += load(c.weight + j * c.channels + channel, lanes) *
+                   grad[(done + taps - 1 - j) % taps * count + block];
+          T* into = dx + (b * c.length + order[done]) * c.channels + channel;
+          store(into, k ? load(into, lanes) + sum : sum, lanes);
+        }
+      }
+    }
+    for (int64_t block = 0; block < count; ++block) {
+      const int64_t channel = (first + block) * kLanes<T>;
+      const int lanes = lanes_at<T>(channel, c.channels);
+      for (int64_t j = 0; j < taps; ++j)
+        store(dw + (b * taps + j) * c.channels + channel, dweight[j * count + block], lanes);
+      store(db + b * c.channels + channel, dbias[block], lanes);
+    }
+  }
+}
