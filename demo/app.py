@@ -13,6 +13,7 @@ import argparse
 import html
 import os
 import tempfile
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -38,6 +39,7 @@ except ImportError:
 
 try:
     import rasterio
+
     from rsmamba_mm.apis import RasterResult, segment_raster
 except ImportError as error:
     raise SystemExit(f'demo/app.py: {error}') from None
@@ -199,13 +201,19 @@ def build_page(models: Models) -> gr.Blocks:
                     [(str(path), path.stem.replace('_', ' ')) for path in examples],
                     label='Synthetic scenes to try',
                     columns=4,
-                    height='auto',
+                    height=300,
                     allow_preview=False,
                     elem_id='examples',
                 )
             with gr.Column(), gr.Tabs():
                 with gr.Tab('Land cover'):
-                    overlay = gr.Image(label='Land cover', interactive=False, elem_id='overlay')
+                    overlay = gr.Image(
+                        label='Land cover',
+                        interactive=False,
+                        height=400,
+                        buttons=['download', 'fullscreen'],
+                        elem_id='overlay',
+                    )
                     opacity = gr.Slider(0, 100, OPACITY, step=5, label='Opacity (%)', elem_id='opacity')
                     areas = gr.HTML(elem_id='areas')
                     download = gr.DownloadButton(
@@ -213,7 +221,7 @@ def build_page(models: Models) -> gr.Blocks:
                     )
                 with gr.Tab('Scene'):
                     scores = gr.Label(label='Scene', num_top_classes=5, elem_id='scores')
-                    gates = gr.Plot(label='What the gates weigh the paths with', elem_id='gates')
+                    gates = gr.Plot(show_label=False, elem_id='gates')
 
         def read(path: str | None, percent: float):
             if path is None:
@@ -235,7 +243,9 @@ def build_page(models: Models) -> gr.Blocks:
 
         file.change(read, [file, opacity], [kept, overlay, areas, download, scores, gates])
         scenes.select(choose, None, file)
-        opacity.release(repaint, [kept, opacity], overlay)
+        opacity.change(
+            repaint, [kept, opacity], overlay, trigger_mode='always_last', show_progress='hidden'
+        )
     return page
 
 
@@ -257,6 +267,8 @@ def main() -> None:
     parser.add_argument('--port', type=int, default=7860, help='default: 7860')
     parser.add_argument('--share', action='store_true', help="a public address through Gradio's servers")
     args = parser.parse_args()
+    # of pictures without coordinates, which are as welcome
+    warnings.filterwarnings('ignore', category=rasterio.errors.NotGeoreferencedWarning)
     try:
         models = Models(
             args.classifier or left_by_demo('classification'),

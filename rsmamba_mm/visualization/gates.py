@@ -20,7 +20,7 @@ def draw_gates(weights: np.ndarray, orders: Sequence[str]) -> Figure:
     Returns:
         Figure: Of matplotlib, to show or to save.
     """
-    figure = Figure(figsize=(6.4, 2.8), layout='constrained')
+    figure = Figure(figsize=(6.4, 3.0), layout='constrained')
     axis = figure.add_subplot()
     blocks = np.arange(1, len(weights) + 1)
     below = np.zeros(len(weights))
@@ -30,7 +30,8 @@ def draw_gates(weights: np.ndarray, orders: Sequence[str]) -> Figure:
         below = below + share
     for k in range(1, len(orders)):
         axis.axhline(k / len(orders), color='white', linewidth=0.8, linestyle=':')
+    axis.set_title('What the gates weigh the paths with', fontsize=10)
     axis.set(xlabel='block', ylabel='weight of the path', ylim=(0, 1), xlim=(0.4, len(weights) + 0.6))
     axis.xaxis.get_major_locator().set_params(integer=True)
-    figure.legend(loc='outside upper center', ncols=len(orders), fontsize=8)
+    figure.legend(loc='outside lower center', ncols=len(orders), fontsize=8)
     return figure

@@ -58,7 +58,12 @@ def address(root, scenes, land_cover, tmp_path_factory):
 def browser(address, tmp_path):
     options = webdriver.ChromeOptions()
     options.binary_location = CHROMIUM
-    for argument in ('--headless=new', '--no-sandbox', '--disable-dev-shm-usage', '--window-size=1400,1200'):
+    for argument in (
+        '--headless=new',
+        '--no-sandbox',
+        '--disable-dev-shm-usage',
+        '--window-size=1400,1200',
+    ):
         options.add_argument(argument)
     options.add_experimental_option('prefs', {'download.default_directory': str(tmp_path / 'downloads')})
     driver = webdriver.Chrome(options, webdriver.ChromeService(DRIVER))
