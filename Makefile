@@ -18,13 +18,18 @@ MAIN := .venv/.installed
 UPSTREAM := .venv-upstream/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-fast test-upstream coverage lint format clean
+.PHONY: help demo app test test-fast test-upstream coverage lint format clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 22
 
 demo: $(MAIN) ## train and test on synthetic scenes, or on DATA=folder; results in work_dirs/demo
 	@.venv/bin/python tools/demo.py $(if $(DATA),--data "$(DATA)") --work-dir work_dirs/demo
+
+app: $(MAIN) ## open a page to try what `make demo` trained: http://127.0.0.1:7860
+	@.venv/bin/python -c 'import gradio' 2>/dev/null || \
+		.venv/bin/python -m pip install -qq $(PIP_ARGS) -c requirements/constraints.txt -e ".[mm,geo,app]"
+	@.venv/bin/python demo/app.py
 
 test: $(MAIN) ## run all tests (PYTEST_ARGS='-k scan' chooses, WORKERS=0 debugs)
 	@.venv/bin/python $(PYTEST) $(PYTEST_ARGS)
@@ -53,8 +58,8 @@ clean: ## remove the environments, builds and caches
 	rm -rf .venv .venv-upstream build dist *.egg-info .pytest_cache .ruff_cache htmlcov .coverage*
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
-$(MAIN): EXTRAS := mm,tests
-$(UPSTREAM): EXTRAS := openmmlab,tests
+$(MAIN): EXTRAS := mm,geo,tests
+$(UPSTREAM): EXTRAS := openmmlab,geo,tests
 
 # A stamp in each environment: installed again when the requirements change.
 $(MAIN) $(UPSTREAM): setup.py $(wildcard requirements/*.txt)

@@ -13,7 +13,7 @@ from setuptools.command.build_py import build_py
 
 ROOT = Path(__file__).parent
 MIM = ('configs', 'tools', 'model-index.yml')
-EXTRAS = ('mm', 'openmmlab', 'cuda', 'geo', 'tests')
+EXTRAS = ('mm', 'openmmlab', 'cuda', 'geo', 'app', 'tests')
 
 
 class BuildWithConfigs(build_py):

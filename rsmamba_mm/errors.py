@@ -19,3 +19,11 @@ class DownloadError(UserError, OSError):
 
 class CheckpointError(UserError, RuntimeError):
     """A checkpoint that is not of the model that it is loaded into."""
+
+
+class MissingExtraError(UserError, ImportError):
+    """A library of an extra that is not installed."""
+
+
+class OutputError(UserError, OSError):
+    """A result that cannot be written."""

@@ -1,28 +1,55 @@
 """What the command lines and a Python user call."""
 
+from importlib import import_module
+
 from .. import _openmmlab  # noqa: F401 - cures come first
 from ..errors import OptionError
 from .folders import FolderSummary, classify_folder
-from .inference import ImagePrediction, ImagePredictor, predict_images
+from .gates import PathGates, record_gates
+from .inference import ImagePredictor, predict_images
 from .options import (
     add_folder_arguments,
     add_inference_arguments,
+    add_raster_arguments,
     add_test_arguments,
     add_train_arguments,
 )
+from .predictors import LandCoverSegmenter, SceneClassifier
+from .results import ImagePrediction, LandCoverPrediction, ScenePrediction
 from .runner import prepare_test, prepare_train
+
+# public name -> the module that defines it, which needs the extra `geo`
+_GEO = {
+    'RasterOptions': 'options',
+    'RasterResult': 'runs',
+    'classify_raster': 'classify',
+    'segment_raster': 'segment',
+}
 
 __all__ = [
     'FolderSummary',
     'ImagePrediction',
     'ImagePredictor',
+    'LandCoverPrediction',
+    'LandCoverSegmenter',
     'OptionError',
+    'PathGates',
+    'SceneClassifier',
+    'ScenePrediction',
     'add_folder_arguments',
     'add_inference_arguments',
+    'add_raster_arguments',
     'add_test_arguments',
     'add_train_arguments',
     'classify_folder',
     'predict_images',
     'prepare_test',
     'prepare_train',
+    'record_gates',
 ]
+
+
+def __getattr__(name: str):
+    if name in _GEO:
+        return getattr(import_module(f'{__name__}.geo.{_GEO[name]}'), name)
+    raise AttributeError(f'module {__name__!r} has no attribute {name!r}')

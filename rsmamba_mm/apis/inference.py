@@ -7,7 +7,6 @@ import warnings
 from argparse import Namespace
 from collections.abc import Iterable, Iterator, Sequence
 from copy import deepcopy
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -22,28 +21,10 @@ from ..visualization._figures import displayable, save_image
 from ..visualization._names import unique_names
 from ..visualization.segmentation import spread_palette
 from .preflight import check_checkpoint, is_segmenter, read_checkpoint
+from .results import ImagePrediction, LandCoverPrediction, ScenePrediction
 from .runner import read_config, without_annotations
 
 TOPK = 5
-
-
-@dataclass
-class ImagePrediction:
-    """What a model says of one image.
-
-    Attributes:
-        file (Path): The image.
-        image (np.ndarray, optional): To show, ``(H, W, 3 or 1)`` uint8 RGB; None if it could not be read.
-        scores (np.ndarray, optional): Of a classifier, ``(C,)``.
-        labels (np.ndarray, optional): Of a segmenter, ``(H, W)`` uint8, classes from 0.
-        error (str, optional): Why the image could not be read.
-    """
-
-    file: Path
-    image: np.ndarray | None = None
-    scores: np.ndarray | None = None
-    labels: np.ndarray | None = None
-    error: str | None = None
 
 
 class ImagePredictor:
@@ -78,6 +59,7 @@ class ImagePredictor:
         if 'test_dataloader' not in cfg:
             raise OptionError(f'{config} has no test_dataloader, whose pipeline says how to read images')
         read = read_checkpoint(checkpoint)
+        self._cfg = cfg
         self.segmenter = is_segmenter(cfg)
         scope = DefaultScope.overwrite_default_scope(cfg.get('default_scope'))
         with warnings.catch_warnings(), scope:
@@ -96,43 +78,53 @@ class ImagePredictor:
         )
         self.palette = palette or spread_palette(len(self.classes))
 
-    def predict(self, files: Iterable[str | Path], batch_size: int = 1) -> Iterator[ImagePrediction]:
+    def predict(
+        self, files: Iterable[str | Path | np.ndarray], batch_size: int = 1
+    ) -> Iterator[ScenePrediction | LandCoverPrediction]:
         """Predict images one after the other; those that cannot be read bear an ``error``.
 
         Args:
-            files (Iterable[str | Path]): The images; also ``zip://ARCHIVE!/NAME``, as a string.
+            files (Iterable[str | Path | np.ndarray]): The images, which may come from a generator; also
+                ``zip://ARCHIVE!/NAME`` as a string, and arrays ``(H, W, bands)`` as the config loads them.
             batch_size (int): How many go through the model at a time; a segmenter's only where they are of
                 one size. Defaults to 1.
 
         Yields:
-            ImagePrediction: Of each image, in their order.
+            ScenePrediction | LandCoverPrediction: Of each image, in their order.
         """
-        batch: list[tuple[Path, np.ndarray]] = []
-        for file in files:
+        batch: list[tuple[Path | None, np.ndarray]] = []
+        for source in files:
+            array = isinstance(source, np.ndarray)
+            file = None if array else Path(source)
             try:
-                image = self._reader(dict(img_path=str(file)))['img']
+                image = self._reader(dict(img=source) if array else dict(img_path=str(source)))['img']
             except (OSError, ValueError) as error:
                 yield from self._predicted(batch)
                 batch = []
-                yield ImagePrediction(Path(file), error=str(error))
+                yield self._kind(file=file, error=str(error))
                 continue
             if len(batch) == batch_size or (self.segmenter and batch and batch[0][1].shape != image.shape):
                 yield from self._predicted(batch)
                 batch = []
-            batch.append((Path(file), image))
+            batch.append((file, image))
         yield from self._predicted(batch)
 
+    @property
+    def _kind(self) -> type[ImagePrediction]:
+        return LandCoverPrediction if self.segmenter else ScenePrediction
+
     @torch.no_grad()
-    def _predicted(self, batch: Sequence[tuple[Path, np.ndarray]]) -> list[ImagePrediction]:
+    def _predicted(self, batch: Sequence[tuple[Path | None, np.ndarray]]) -> list[ImagePrediction]:
         if not batch:
             return []
         (data,) = self._inferencer.preprocess([image for _, image in batch], batch_size=len(batch))
         predictions = []
         for (file, image), sample in zip(batch, self._inferencer.forward(data), strict=True):
             bands = torch.from_numpy(np.ascontiguousarray(np.atleast_3d(image))).permute(2, 0, 1)
-            prediction = ImagePrediction(file, displayable(bands, bgr=True))
+            prediction = self._kind(file=file, image=displayable(bands, bgr=True), classes=self.classes)
             if self.segmenter:
                 prediction.labels = sample.pred_sem_seg.data[0].cpu().numpy().astype(np.uint8)
+                prediction.palette = self.palette
             else:
                 prediction.scores = sample.pred_score.float().cpu().numpy()
             predictions.append(prediction)

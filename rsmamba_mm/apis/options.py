@@ -89,6 +89,81 @@ def add_folder_arguments(parser: ArgumentParser) -> None:
     _add_config_options(parser)
 
 
+def add_raster_arguments(parser: ArgumentParser) -> None:
+    """Add the options of ``tools/segment_raster.py``; those of the map are ``RasterOptions``'."""
+    parser.add_argument('config', help='config file, of a segmenter or a classifier')
+    parser.add_argument('checkpoint', help='checkpoint of its model')
+    parser.add_argument(
+        'src',
+        nargs='+',
+        metavar='SRC',
+        help='a raster that rasterio opens, a folder of tiles, several tiles or a .txt with one in a '
+        'line, or a STAC item (.json)',
+    )
+    parser.add_argument('dst', metavar='DST', help='the map, a GeoTIFF; what is beside it bears its name')
+    parser.add_argument('--device', help='such as cpu or cuda:1 (default: a GPU if there is one)')
+    parser.add_argument(
+        '--half', choices=['float16', 'bfloat16'], help='compute in half precision what bears it'
+    )
+    parser.add_argument('--batch-size', type=int, metavar='N', help='windows at a time (default: 1)')
+    parser.add_argument('--tta', action='store_true', help='average over flips and turns')
+
+    windows = parser.add_argument_group('windows, in pixels')
+    windows.add_argument('--window', type=int, metavar='N', help="side of a window (default: the config's)")
+    windows.add_argument(
+        '--overlap',
+        type=int,
+        metavar='N',
+        help="of neighbouring windows (default: the config's, else a quarter; of a classifier none)",
+    )
+
+    reading = parser.add_argument_group('reading')
+    reading.add_argument('--bands', type=int, nargs='+', metavar='N', help="from 1, in the model's order")
+    reading.add_argument(
+        '--scale',
+        nargs='+',
+        metavar='S',
+        help='none, statistics (mean and deviation become those of the training), or two values that '
+        'become 0 and 255 (default: statistics where a model of 8-bit images gets other values)',
+    )
+    reading.add_argument(
+        '--nodata', type=float, metavar='V', help='value without data (default: the file says)'
+    )
+    reading.add_argument('--aoi', metavar='FILE', help='GeoJSON, GeoPackage … with the area to map')
+    reading.add_argument(
+        '--assets', nargs='+', metavar='KEY', help='of a STAC item: one, or several to stack'
+    )
+
+    written = parser.add_argument_group('written beside the map')
+    for name, what in (('probabilities', 'of every class'), ('confidence', 'of the class on the map')):
+        written.add_argument(
+            f'--{name}',
+            nargs='?',
+            const='uint8',
+            choices=['uint8', 'float32'],
+            help=f'the probability {what}, as a raster (uint8: 254 is 1)',
+        )
+    written.add_argument(
+        '--polygons', nargs='?', const='gpkg', choices=['gpkg', 'geojson'], help='the map as polygons'
+    )
+    written.add_argument(
+        '--simplify',
+        type=float,
+        metavar='T',
+        help='tolerance for their borders, in units of the coordinates',
+    )
+    written.add_argument('--min-area', type=float, metavar='A', help='leave out smaller ones, in m²')
+    written.add_argument('--areas', action='store_true', help='a table of the areas of the classes, in m²')
+    written.add_argument('--stac', action='store_true', help='a STAC item of the result')
+    written.add_argument('--style', action='store_true', help='styles for QGIS')
+
+    parser.add_argument('--overwrite', action='store_true', help='replace a map that is there')
+    parser.add_argument(
+        '--restart', action='store_true', help='begin anew where an interrupted run could go on'
+    )
+    _add_config_options(parser)
+
+
 def completed(args: Namespace, add_arguments: Callable[[ArgumentParser], None]) -> Namespace:
     """Options with the defaults of those that a Python caller left out."""
     parser = ArgumentParser()

@@ -105,7 +105,7 @@ class CheckClassesHook(Hook):
                     f'{said}, but {type(dataset).__name__} has {len(classes)} classes '
                     f'({", ".join(classes[:3])}, …). Set them in the config, or: --cfg-options {options}'
                 )
-        channels = _input_channels(getattr(model, 'backbone', None))
+        channels = input_channels(getattr(model, 'backbone', None))
         mean = getattr(preprocessor, 'mean', None)
         if None not in (channels, mean) and len(mean) not in (1, channels):
             raise OptionError(
@@ -126,7 +126,7 @@ def _classes(dataloader) -> tuple[str, ...] | None:
     return tuple(classes) if classes else None
 
 
-def _input_channels(backbone: nn.Module | None) -> int | None:
+def input_channels(backbone: nn.Module | None) -> int | None:
     """Input channels of a backbone's first convolution."""
     convolutions = (m for m in backbone.modules() if isinstance(m, nn.Conv2d)) if backbone else iter(())
     first = next(convolutions, None)

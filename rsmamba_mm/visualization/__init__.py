@@ -1,13 +1,22 @@
 """Pictures and tables of what a run left behind."""
 
 from .classification import draw_scores, plot_confusion_matrix, plot_predictions, write_class_table
+from .gates import draw_gates
 from .learning_curve import plot_learning_curve
-from .segmentation import SegmentedImage, draw_land_cover, plot_overlays, write_land_cover_table
+from .segmentation import (
+    SegmentedImage,
+    draw_land_cover,
+    overlay_classes,
+    plot_overlays,
+    write_land_cover_table,
+)
 
 __all__ = [
     'SegmentedImage',
+    'draw_gates',
     'draw_land_cover',
     'draw_scores',
+    'overlay_classes',
     'plot_confusion_matrix',
     'plot_learning_curve',
     'plot_overlays',

@@ -83,6 +83,24 @@ def plot_overlays(
     return save_figure(figure, out)
 
 
+def overlay_classes(
+    image: np.ndarray, labels: np.ndarray, palette: Sequence[Sequence[int]], opacity: float = OPACITY
+) -> np.ndarray:
+    """Classes in their colours over an image, which shows alone where a value is no class.
+
+    Args:
+        image (np.ndarray): ``(H, W, 3)`` uint8, RGB.
+        labels (np.ndarray): Classes ``(H, W)``.
+        palette (Sequence[Sequence[int]]): RGB colour of each class, 0 to 255.
+        opacity (float): Of the classes, from 0 to 1. Defaults to 0.6.
+
+    Returns:
+        np.ndarray: ``(H, W, 3)`` uint8, RGB.
+    """
+    colours = np.asarray(palette, dtype=np.uint8)
+    return _overlay(image, labels, colours, labels < len(colours), opacity)
+
+
 def _overlay(
     image: np.ndarray, labels: np.ndarray, colours: np.ndarray, where: np.ndarray, opacity: float = OPACITY
 ) -> np.ndarray:

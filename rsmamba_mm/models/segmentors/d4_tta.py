@@ -72,8 +72,11 @@ class D4SegTTAModel(BaseTTAModel):
         """
         data = self.module.data_preprocessor(data, False)
         inputs, samples = data['inputs'], data['data_samples']
-        logits = sum(self._view(inputs, samples, *view) for view in self.views) / len(self.views)
-        return self.module.postprocess_result(logits, samples)
+        return self.module.postprocess_result(self.logits(inputs, samples), samples)
+
+    def logits(self, inputs: Tensor, samples: list) -> Tensor:
+        """Logits ``(B, classes, H, W)`` of preprocessed inputs ``(B, C, H, W)``, over all views."""
+        return sum(self._view(inputs, samples, *view) for view in self.views) / len(self.views)
 
     def merge_preds(self, data_samples_list) -> list:
         """Not used: the logits of the views are averaged where they are made."""

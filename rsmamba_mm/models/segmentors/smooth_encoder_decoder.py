@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import torch
 from mmengine.registry import MODELS
 from mmseg.models.segmentors import EncoderDecoder
 from torch import Tensor
+
+from ..windows import fade, window_starts
 
 
 @MODELS.register_module()
@@ -38,26 +39,14 @@ class SmoothEncoderDecoder(EncoderDecoder):
             )
         size = inputs.shape[-2:]
         windows = [min(c, n) for c, n in zip(crop, size, strict=True)]
-        starts = [_starts(n, w, s) for n, w, s in zip(size, windows, stride, strict=True)]
-        fade = _fade(windows[0])[:, None] * _fade(windows[1])
-        fade = fade.to(inputs)
+        starts = [window_starts(n, w, s) for n, w, s in zip(size, windows, stride, strict=True)]
+        weight = (fade(windows[0])[:, None] * fade(windows[1])).to(inputs)
         logits = inputs.new_zeros(len(inputs), self.out_channels, *size)
         weights = inputs.new_zeros(size)
         for top in starts[0]:
             for left in starts[1]:
                 place = (..., slice(top, top + windows[0]), slice(left, left + windows[1]))
                 batch_img_metas[0]['img_shape'] = tuple(windows)  # what the head resizes its logits to
-                logits[place] += self.encode_decode(inputs[place], batch_img_metas) * fade
-                weights[place] += fade
+                logits[place] += self.encode_decode(inputs[place], batch_img_metas) * weight
+                weights[place] += weight
         return logits / weights
-
-
-def _starts(length: int, window: int, stride: int) -> list[int]:
-    """Where windows begin; the last one ends at the edge."""
-    return [min(start, length - window) for start in range(0, length - window + stride, stride)]
-
-
-def _fade(length: int) -> Tensor:
-    """A Hann window over pixel centres, above 0 everywhere."""
-    centres = (torch.arange(length, dtype=torch.float64) + 0.5) / length
-    return torch.sin(torch.pi * centres).square()

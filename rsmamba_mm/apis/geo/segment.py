@@ -1,0 +1,94 @@
+"""A map of land cover from a raster of any size."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from ...errors import OptionError
+from ..predictors import LandCoverSegmenter
+from .blend import Segmentation
+from .finish import finish
+from .grid import Grid
+from .options import RasterOptions
+from .reading import Blocks
+from .runs import Progress, RasterResult, carry_out, prepare
+
+WINDOW = 512
+SUMS = 256 * 2**20  # bytes of logits that are summed up at a time, at most
+
+
+def segment_raster(
+    src: str | Path | Sequence[str | Path],
+    dst: str | Path,
+    segmenter: LandCoverSegmenter,
+    progress: Callable[[Progress], None] | None = None,
+    tell: Callable[[str], None] | None = None,
+    **options,
+) -> RasterResult | None:
+    """Map the land cover of a raster, in windows that overlap and fade into one another.
+
+    The memory that it takes does not depend on the raster's size. An interrupted call goes on where it was
+    when it is repeated, and the map has the same bytes; processes under torchrun share the windows, again
+    with the same bytes if each has as many threads.
+
+    Args:
+        src (str | Path | Sequence): What rasterio opens, a folder or a list of tiles, or a STAC item.
+        dst (str | Path): The map, a cloud-optimised GeoTIFF of 8 bits: classes from 0, 255 without data.
+        segmenter (LandCoverSegmenter): The model.
+        progress (Callable, optional): Called with a :class:`Progress` after each strip. Defaults to None.
+        tell (Callable, optional): Called with lines on what was chosen, before computing. Defaults to None.
+        **options: Of :class:`RasterOptions`.
+
+    Returns:
+        RasterResult | None: What was written; None in all processes of torchrun but the first.
+
+    Raises:
+        OptionError: If an option does not fit.
+        MissingDataError: If the raster or the area of interest is not there or is broken.
+        OutputError: If the map cannot be written.
+    """
+    chosen = RasterOptions(**options)
+    run = prepare(src, dst, segmenter, chosen)
+    window, stride = _windows(segmenter, chosen)
+    depth = len(segmenter.classes) * 4 * window
+    source = run.source
+    run.grid = Grid(
+        (source.height, source.width), (window, window), (stride, stride), max(SUMS // depth, 4 * window)
+    )
+    run.shape, run.transform = (source.height, source.width), source.transform
+    run.notes.append(f'windows: {window} px, every {stride} px; {len(run.grid.strips)} strips')
+    for note in run.notes if tell else ():
+        tell(note)
+    compute = Segmentation(
+        segmenter,
+        Blocks(source, run.bands, run.area),
+        run.grid,
+        run.scaling,
+        chosen.batch_size,
+        chosen.tta,
+        chosen.probabilities,
+        chosen.confidence,
+    )
+    return carry_out(run, compute, finish, dict(window=window, stride=stride), progress)
+
+
+def _windows(segmenter: LandCoverSegmenter, options: RasterOptions) -> tuple[int, int]:
+    """Side of a window and stride, in pixels."""
+    test_cfg = segmenter.model.test_cfg or {}
+    sides = (
+        options.window,
+        *(test_cfg.get('crop_size') or ()),
+        *(getattr(segmenter.model.data_preprocessor, 'size', None) or ()),
+        WINDOW,
+    )
+    window = next(side for side in sides if side)
+    if options.overlap is not None:
+        overlap = options.overlap
+    elif test_cfg.get('stride') and not options.window:
+        overlap = window - test_cfg['stride'][0]
+    else:
+        overlap = window // 4
+    if 2 * overlap > window:
+        raise OptionError(f'overlap is at most half a window of {window} px, got {overlap}')
+    return window, window - overlap
