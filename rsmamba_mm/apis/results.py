@@ -8,10 +8,15 @@ from pathlib import Path
 
 import numpy as np
 
+from ..errors import MissingDataError
+
 
 @dataclass
 class ImagePrediction:
     """What every prediction has.
+
+    Of an image that could not be read nothing is predicted: its label, shares and so on raise a
+    :class:`~rsmamba_mm.errors.MissingDataError` that says why.
 
     Attributes:
         file (Path, optional): The image; None of an array.
@@ -24,6 +29,16 @@ class ImagePrediction:
     image: np.ndarray | None = None
     error: str | None = None
     classes: Sequence[str] = field(default=(), repr=False)
+
+    def _known(self, values: np.ndarray | None) -> np.ndarray:
+        """What the model says, if it does.
+
+        Raises:
+            MissingDataError: If the image could not be read.
+        """
+        if values is None:
+            raise MissingDataError(self.error or 'nothing is predicted of this image')
+        return values
 
 
 @dataclass
@@ -39,17 +54,18 @@ class ScenePrediction(ImagePrediction):
     @property
     def label(self) -> str:
         """The class with the highest score."""
-        return self.classes[int(self.scores.argmax())]
+        return self.classes[int(self._known(self.scores).argmax())]
 
     @property
     def score(self) -> float:
         """The highest score."""
-        return float(self.scores.max())
+        return float(self._known(self.scores).max())
 
     def top(self, k: int = 5) -> list[tuple[str, float]]:
         """The ``k`` classes with the highest scores, and these, falling."""
-        ranked = np.argsort(-self.scores, kind='stable')[:k].tolist()
-        return [(self.classes[i], float(self.scores[i])) for i in ranked]
+        scores = self._known(self.scores)
+        ranked: list[int] = np.argsort(-scores, kind='stable')[:k].tolist()
+        return [(self.classes[i], float(scores[i])) for i in ranked]
 
 
 @dataclass
@@ -67,10 +83,11 @@ class LandCoverPrediction(ImagePrediction):
     @property
     def shares(self) -> dict[str, float]:
         """Share of the pixels of each class, in sum 1."""
-        counts = np.bincount(self.labels.ravel(), minlength=len(self.classes))
-        return dict(zip(self.classes, (counts / self.labels.size).tolist(), strict=True))
+        labels = self._known(self.labels)
+        counts = np.bincount(labels.ravel(), minlength=len(self.classes))
+        return dict(zip(self.classes, (counts / labels.size).tolist(), strict=True))
 
     @property
     def coloured(self) -> np.ndarray:
         """The labels in the colours of the classes, ``(H, W, 3)`` uint8 RGB."""
-        return np.asarray(self.palette, dtype=np.uint8)[self.labels]
+        return np.asarray(self.palette, dtype=np.uint8)[self._known(self.labels)]
