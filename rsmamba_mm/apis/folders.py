@@ -17,6 +17,7 @@ from rich.progress import Progress
 from ..errors import MissingDataError, OptionError
 from .inference import TOPK, ImagePredictor, find_inputs
 from .places import RASTERS, locate
+from .results import ScenePrediction
 
 LISTS = ('.txt', '.lst')
 
@@ -108,6 +109,7 @@ def classify_folder(
         table.writeheader()
         for scene in bars.track(scenes, description='classifying'):
             prediction = next(predictions)
+            assert isinstance(prediction, ScenePrediction)  # of a predictor that is no segmenter
             if prediction.scores is None:
                 summary.unreadable[scene.name] = str(prediction.error)
                 report(f'left out: {prediction.error}')

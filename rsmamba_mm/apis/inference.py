@@ -21,10 +21,11 @@ from ..visualization._figures import displayable, save_image
 from ..visualization._names import unique_names
 from ..visualization.segmentation import spread_palette
 from .preflight import check_checkpoint, is_segmenter, read_checkpoint
-from .results import ImagePrediction, LandCoverPrediction, ScenePrediction
+from .results import LandCoverPrediction, ScenePrediction
 from .runner import read_config, without_annotations
 
 TOPK = 5
+Prediction = ScenePrediction | LandCoverPrediction
 
 
 class ImagePredictor:
@@ -80,7 +81,7 @@ class ImagePredictor:
 
     def predict(
         self, files: Iterable[str | Path | np.ndarray], batch_size: int = 1
-    ) -> Iterator[ScenePrediction | LandCoverPrediction]:
+    ) -> Iterator[Prediction]:
         """Predict images one after the other; those that cannot be read bear an ``error``.
 
         Args:
@@ -110,19 +111,19 @@ class ImagePredictor:
         yield from self._predicted(batch)
 
     @property
-    def _kind(self) -> type[ImagePrediction]:
+    def _kind(self) -> type[Prediction]:
         return LandCoverPrediction if self.segmenter else ScenePrediction
 
     @torch.no_grad()
-    def _predicted(self, batch: Sequence[tuple[Path | None, np.ndarray]]) -> list[ImagePrediction]:
+    def _predicted(self, batch: Sequence[tuple[Path | None, np.ndarray]]) -> list[Prediction]:
         if not batch:
             return []
         (data,) = self._inferencer.preprocess([image for _, image in batch], batch_size=len(batch))
-        predictions = []
+        predictions: list[Prediction] = []
         for (file, image), sample in zip(batch, self._inferencer.forward(data), strict=True):
             bands = torch.from_numpy(np.ascontiguousarray(np.atleast_3d(image))).permute(2, 0, 1)
             prediction = self._kind(file=file, image=displayable(bands, bgr=True), classes=self.classes)
-            if self.segmenter:
+            if isinstance(prediction, LandCoverPrediction):
                 prediction.labels = sample.pred_sem_seg.data[0].cpu().numpy().astype(np.uint8)
                 prediction.palette = self.palette
             else:
@@ -162,15 +163,16 @@ def predict_images(args: Namespace) -> Iterator[str]:
             shown = min(TOPK, len(predictor.classes))
             ranks = (column for i in range(2, shown + 1) for column in (f'class_{i}', f'score_{i}'))
             table.writerow(['file', 'class', 'score', *ranks])
-        for prediction in predictor.predict(files, args.batch_size):
-            file, image = prediction.file, prediction.image
+        for file, prediction in zip(files, predictor.predict(files, args.batch_size), strict=True):
+            image = prediction.image
             name = names[str(file)]
             if image is None:
                 errors.append(prediction.error)
                 if len(files) > 1:
                     yield f'left out: {prediction.error}'
-            elif prediction.labels is not None:
-                yield f'{file}: {_keep_maps(image, prediction.labels, predictor, out, name)}'
+            elif isinstance(prediction, LandCoverPrediction):
+                if prediction.labels is not None:
+                    yield f'{file}: {_keep_maps(image, prediction.labels, predictor, out, name)}'
             elif prediction.scores is not None:
                 said, row = _keep_scores(image, prediction.scores, predictor.classes, out, name, file.name)
                 table.writerow([file, *row])
