@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from typing import Any
 
 import numpy as np
 from torch import Tensor, nn
@@ -59,7 +60,7 @@ def record_gates(model: nn.Module) -> Iterator[PathGates]:
     Raises:
         OptionError: If the model has no gates, as one with a single path or with the mean of its paths.
     """
-    backbone = getattr(model, 'backbone', model)
+    backbone: Any = getattr(model, 'backbone', model)
     layers = getattr(backbone, 'gate_layers', None)
     if not layers:
         raise OptionError(
