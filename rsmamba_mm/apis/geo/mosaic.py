@@ -134,4 +134,5 @@ def _same(what: str, one: _Tile, other: _Tile, ours, theirs) -> None:
 
 
 def _snapped(place: tuple[float, float]) -> tuple[float, float]:
-    return tuple(float(round(v)) if abs(v - round(v)) < ALIGNED else v for v in place)
+    left, top = (float(round(v)) if abs(v - round(v)) < ALIGNED else v for v in place)
+    return left, top
