@@ -325,7 +325,6 @@ class TestMambaSegDecoder(ModelTester):
             (batch, 8, 4 * height, 4 * width),
         ]
 
-
     @pytest.mark.slow
     @torch.no_grad()
     def test_a_compiled_one_takes_other_sizes(self):
