@@ -25,9 +25,6 @@ REST = dict(
 )
 
 
-SAME_CONSTANT = 'AOTAutograd takes the orders of a second block for those of the first'
-
-
 def strided(size: tuple[int, int], stride: int) -> tuple[int, int]:
     """The size of a map, rounded up."""
     return tuple(-(-side // stride) for side in size)
@@ -51,7 +48,6 @@ class ModelTester:
     refusals: list[tuple[dict, type, str]] = []  # options, the error and its message
     half_dtypes = [torch.bfloat16, torch.float16]
     half_error = 0.05  # of the outputs in half precision, beside their norm
-    compile_fails = ''  # why, where it is known to
 
     def inputs(self, batch: int, size: tuple[int, int]) -> Tensor | list[Tensor]:
         """What the model is called with: images, unless it says otherwise."""
@@ -140,9 +136,7 @@ class ModelTester:
         torch.testing.assert_close(self.results(model, last), expected, check_stride=False)
 
     @pytest.mark.slow
-    def test_compiles_without_a_graph_break(self, request):
-        if self.compile_fails:
-            request.applymarker(pytest.mark.xfail(reason=self.compile_fails, strict=True))
+    def test_compiles_without_a_graph_break(self):
         model, x = self.build().double().train(), each(self.inputs(2, self.sizes[0]), Tensor.double)
         expected = {name: value.clone() for name, value in self.results(model, x).items()}
         torch._dynamo.reset()

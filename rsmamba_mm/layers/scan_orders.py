@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import operator
 from collections.abc import Sequence
 
 import torch
 from torch import Tensor
 
 from ..ops import fixed_orders, get_order, make_orders
-from ..ops.orders import kept
+from ..ops.orders import kept_orders
 
 
 def known_orders(option: str, names: Sequence[str]) -> tuple[str, ...]:
@@ -67,9 +66,7 @@ def block_orders(
         return fixed_orders(names, *grid, device, slots).expand(num_blocks, -1, -1)
     if training:
         return _sent(torch.stack([make_orders(names, *grid, slots) for _ in range(num_blocks)]), device)
-    # as in fixed_orders: a compiled graph holds for this grid alone
-    height, width, *slots = map(operator.index, (*grid, *slots))
-    return _repeatable_orders(names, height, width, tuple(slots), num_blocks, seed, device)
+    return kept_orders(names, *grid, device, slots, num_blocks, seed)
 
 
 def _sent(orders: Tensor, device: torch.device) -> Tensor:
@@ -78,15 +75,3 @@ def _sent(orders: Tensor, device: torch.device) -> Tensor:
     if device.type != 'cuda' or torch.compiler.is_compiling():
         return orders.to(device)
     return orders.pin_memory().to(device, non_blocking=True)
-
-
-@torch.compiler.assume_constant_result
-def _repeatable_orders(*arguments) -> Tensor:
-    return _kept_draws(*arguments)
-
-
-@kept
-def _kept_draws(names, height, width, slots, num_blocks, seed, device) -> Tensor:
-    generator = torch.Generator().manual_seed(seed)
-    orders = [make_orders(names, height, width, slots, generator) for _ in range(num_blocks)]
-    return torch.stack(orders).to(device)

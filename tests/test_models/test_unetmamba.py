@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from mmengine.config import Config, ConfigDict
 from mmengine.optim import OptimWrapper
 from mmengine.registry import MODELS, init_default_scope
-from model_tester import REST, SAME_CONSTANT, ModelTester, maps, strided
+from model_tester import REST, ModelTester, maps, strided
 from parity import assert_parity
 
 from rsmamba_mm.models import MambaSegDecoder, SoftCrossEntropyLoss, SoftDiceLoss
@@ -309,7 +309,6 @@ def test_inference_at_any_size_is_the_same_without_lsm(size):
 
 class TestMambaSegDecoder(ModelTester):
     config = dict(type='MambaSegDecoder', in_channels=(8, 16, 32, 64), drop_path_rate=0)
-    compile_fails = SAME_CONSTANT
     refusals = [
         (dict(depths=(2, 2)), ValueError, r'one number for each map but the deepest, got depths=\[2, 2\]'),
         (dict(pyramid=(4, 2, 1, 0.5)), ValueError, 'the maps have equal channels'),
@@ -325,6 +324,16 @@ class TestMambaSegDecoder(ModelTester):
             *((batch, c, *strided(size, s)) for c, s in ((32, 16), (16, 8), (8, 4))),
             (batch, 8, 4 * height, 4 * width),
         ]
+
+    @pytest.mark.slow
+    @torch.no_grad()
+    def test_a_compiled_one_takes_other_sizes(self):
+        model = self.build().eval()
+        torch._dynamo.reset()
+        compiled = torch.compile(model, backend='aot_eager', fullgraph=True)
+        for size in (64, 96):
+            x = self.inputs(1, (size, size))
+            torch.testing.assert_close(compiled(x)[-1], model(x)[-1])
 
 
 class TestLocalSupervisionHead(ModelTester):

@@ -83,6 +83,11 @@ def test_gate_is_what_its_fake_says(backend):
     torch.library.opcheck(OPS.merge_backward, (torch.randn(2, 6, 4), y, z, weights, backend))
 
 
+def test_orders_are_what_their_fake_says():
+    for names in ('forward\nsnake', 'forward\nreverse\nshuffle'):
+        torch.library.opcheck(OPS.kept_orders, (torch.empty(0), names, 3, 4, [0, 6], 2, 5))
+
+
 def everything(tensors, orders):
     """Results and gradients of all operators, in one list."""
     tensors = leaves(tensors)

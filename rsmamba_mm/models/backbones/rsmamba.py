@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import operator
 from collections.abc import Mapping, Sequence
 
 import torch
@@ -211,9 +210,6 @@ class RSMamba(BaseModule):
         Returns:
             tuple[Tensor]: One output for each of ``out_indices``, of the form that ``out_type`` says.
         """
-        if torch.compiler.is_compiling() and not (self.training and any_random(self.orders)):
-            # orders that are not drawn anew are constants of a compiled graph, which so is one of this size
-            list(map(operator.index, x.shape[2:]))
         x, grid = self.patch_embed(x)
         x = self.drop_after_pos(self._embed(x, grid))
         if self.training or self.eval_shuffles == 1 or not any_random(self.orders):
