@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +14,7 @@ import shapely
 from rasterio.transform import Affine
 
 from ...errors import MissingDataError, OptionError
+from .pixels import moved, placed
 from .sources import Source
 
 
@@ -27,7 +29,7 @@ class Area:
         return rasterio.features.geometry_mask(
             self.shapes,
             (rows[1] - rows[0], columns[1] - columns[0]),
-            transform * Affine.translation(columns[0], rows[0]),
+            moved(transform, columns[0], rows[0]),
             invert=True,
         )
 
@@ -39,7 +41,7 @@ class Area:
         """
         corners = shapely.transform(
             shapely.geometrycollections(list(self.shapes)),
-            lambda xy: np.stack((~source.transform) * xy.T, axis=1),
+            partial(placed, ~source.transform),
         ).bounds
         left, top = (max(0, int(np.floor(v))) for v in corners[:2])
         right, bottom = (

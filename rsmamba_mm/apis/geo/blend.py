@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from itertools import islice
 
@@ -46,26 +47,29 @@ class Segmentation:
     confidence: str | None = None
     windows: int = 0  # computed so far
 
-    def __call__(self, strips: Sequence[Strip]) -> Iterator[tuple[Strip, dict[str, np.ndarray]]]:
+    def __call__(
+        self, strips: Sequence[Strip]
+    ) -> Generator[tuple[Strip, dict[str, np.ndarray]], None, None]:
         """The products ``(bands, H, W)`` of each strip."""
         rows = [
             (strip, row, row == strip.row)
             for run in self.grid.spans(list(strips))
             for strip, row in self._rows(run)
         ]
-        blocks = prefetch(self.blocks(self.grid, [(strip.panel, row) for strip, row, _ in rows]))
+        places = [(strip.panel, row) for strip, row, _ in rows]
         sums, top, panel = None, 0, None
-        for (strip, row, finished), block in zip(rows, blocks, strict=True):
-            start = self.grid.rows.starts[row]
-            if sums is None or panel != strip.panel or not 0 <= start - top < self.grid.rows.window:
-                sums = self._sums(strip.panel)
-            else:
-                _shift(sums, start - top)
-            top, panel = start, strip.panel
-            if block is not None:
-                self._add(sums, block, strip.panel)
-            if finished:
-                yield strip, self._finish(sums, block, strip)
+        with closing(prefetch(self.blocks(self.grid, places))) as blocks:
+            for (strip, row, finished), block in zip(rows, blocks, strict=True):
+                start = self.grid.rows.starts[row]
+                if sums is None or panel != strip.panel or not 0 <= start - top < self.grid.rows.window:
+                    sums = self._sums(strip.panel)
+                else:
+                    _shift(sums, start - top)
+                top, panel = start, strip.panel
+                if block is not None:
+                    self._add(sums, block, strip.panel)
+                if finished:
+                    yield strip, self._finish(sums, block, strip)
 
     def _rows(self, run: Sequence[Strip]) -> Iterator[tuple[Strip, int]]:
         """Rows of windows for strips that follow one another; those before reach into the first."""

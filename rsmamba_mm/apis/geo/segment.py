@@ -15,6 +15,7 @@ from .reading import Blocks
 from .runs import Progress, RasterResult, carry_out, prepare
 
 WINDOW = 512
+LEAST = 4  # windows that a strip is wide, at least
 SUMS = 256 * 2**20  # bytes of logits that are summed up at a time, at most
 
 
@@ -54,7 +55,10 @@ def segment_raster(
     depth = len(segmenter.classes) * 4 * window
     source = run.source
     run.grid = Grid(
-        (source.height, source.width), (window, window), (stride, stride), max(SUMS // depth, 4 * window)
+        (source.height, source.width),
+        (window, window),
+        (stride, stride),
+        max(SUMS // depth, LEAST * window),
     )
     run.shape, run.transform = (source.height, source.width), source.transform
     run.notes.append(f'windows: {window} px, every {stride} px; {len(run.grid.strips)} strips')

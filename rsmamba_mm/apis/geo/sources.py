@@ -19,6 +19,7 @@ from rasterio.windows import Window
 
 from ...errors import MissingDataError, OptionError
 from .mosaic import mosaic, stack
+from .pixels import moved
 
 SUFFIXES = ('.tif', '.tiff', '.jp2', '.vrt', '.img', '.png', '.jpg', '.jpeg', '.bil', '.nc')
 CACHE = 128  # MB of decoded blocks that GDAL keeps
@@ -61,7 +62,7 @@ class Source:
 
     def cropped(self, top: int, left: int, height: int, width: int) -> Source:
         """A part of it, in pixels; the coordinates follow."""
-        transform = self.transform * Affine.translation(left, top)
+        transform = moved(self.transform, left, top)
         place = dict(top=self.top + top, left=self.left + left)
         return replace(self, transform=transform, height=height, width=width, **place)
 
@@ -81,7 +82,7 @@ class Source:
     @contextmanager
     def reader(self, bands: Sequence[int]) -> Iterator[Reader]:
         """Open it, for one thread."""
-        with quiet(), rasterio.open(self.path) as raster:
+        with rasterio.Env(GDAL_CACHEMAX=CACHE), rasterio.open(self.path) as raster:
             yield Reader(self, raster, list(bands))
 
 
@@ -173,7 +174,7 @@ def open_source(
 
 @contextmanager
 def quiet() -> Iterator[None]:
-    """GDAL's settings here: a bounded cache, and no warning of rasters without coordinates."""
+    """A bounded cache of GDAL's, and no warning of rasters without coordinates; for the main thread."""
     with warnings.catch_warnings(), rasterio.Env(GDAL_CACHEMAX=CACHE):
         warnings.simplefilter('ignore', NotGeoreferencedWarning)
         yield
