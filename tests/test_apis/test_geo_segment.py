@@ -6,13 +6,15 @@ import socket
 import subprocess
 import sys
 import time
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-pytest.importorskip('mmseg')
-rasterio = pytest.importorskip('rasterio')
+pytest.importorskip('mmseg.models')
+pytest.importorskip('rasterio')
+import rasterio
 from rio_cogeo import cog_validate
 
 from rsmamba_mm.apis import segment_raster
@@ -102,7 +104,7 @@ def test_windows_along_a_side(length):
     assert (axis.weights[:length] > 0).all()
     cores = [axis.core(i) for i in range(len(axis))]
     assert cores[0][0] == 0 and cores[-1][1] == length
-    assert all(a[1] == b[0] and a[0] < a[1] for a, b in zip(cores[:-1], cores[1:], strict=True))
+    assert all(a[1] == b[0] and a[0] < a[1] for a, b in pairwise(cores))
     for index, (start, _) in enumerate(cores):
         reaching = [i for i, s in enumerate(axis.starts) if s < cores[index][1] and s + axis.window > start]
         assert reaching[0] == axis.reaching(index) and reaching[-1] == index
