@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import torch
+from mmengine.config import ConfigDict
 from mmengine.registry import DefaultScope
 from torch import Tensor
 
@@ -211,6 +212,8 @@ class LandCoverSegmenter(_Model):
     def logits(self, images: Sequence[np.ndarray], tta: bool = False) -> Tensor:
         """Logits ``(B, classes, H, W)``, float32, of arrays of one shape, as the config loads them.
 
+        An array is one window: sliding windows that the config's ``test_cfg`` asks for are left out.
+
         Args:
             images (Sequence[np.ndarray]): ``(H, W, bands)`` each.
             tta (bool): Whether to average over the views of the config's ``tta_model``, or without one
@@ -220,7 +223,7 @@ class LandCoverSegmenter(_Model):
             OptionError: If ``tta`` is asked for and the config has another kind of ``tta_model``.
         """
         inputs, samples = self._preprocessed(images)
-        with self._autocast():
+        with self._autocast(), self._whole():
             if tta:
                 logits = self._augmented().logits(inputs, samples)
             else:
@@ -229,6 +232,15 @@ class LandCoverSegmenter(_Model):
             samples = self.model.postprocess_result(logits, samples)
             logits = torch.stack([sample.seg_logits.data for sample in samples])
         return logits.float()
+
+    @contextmanager
+    def _whole(self) -> Iterator[None]:
+        model = self.model
+        test_cfg, model.test_cfg = model.test_cfg, ConfigDict(model.test_cfg or {}, mode='whole')
+        try:
+            yield
+        finally:
+            model.test_cfg = test_cfg
 
     def _augmented(self):
         from ..models.segmentors import D4SegTTAModel

@@ -51,7 +51,7 @@ def segment_raster(
     """
     chosen = RasterOptions(**options)
     run = prepare(src, dst, segmenter, chosen)
-    window, stride = _windows(segmenter, chosen)
+    window, stride = window_and_stride(segmenter, chosen)
     depth = len(segmenter.classes) * 4 * window
     source = run.source
     run.grid = Grid(
@@ -77,8 +77,12 @@ def segment_raster(
     return carry_out(run, compute, finish, dict(window=window, stride=stride), progress)
 
 
-def _windows(segmenter: LandCoverSegmenter, options: RasterOptions) -> tuple[int, int]:
-    """Side of a window and stride, in pixels."""
+def window_and_stride(segmenter: LandCoverSegmenter, options: RasterOptions) -> tuple[int, int]:
+    """Side of a window and stride, in pixels, as asked for or as the config has them.
+
+    Raises:
+        OptionError: If windows overlap by more than half.
+    """
     test_cfg = segmenter.model.test_cfg or {}
     sides = (
         options.window,

@@ -174,9 +174,10 @@ def open_source(
 
 @contextmanager
 def quiet() -> Iterator[None]:
-    """A bounded cache of GDAL's, and no warning of rasters without coordinates; for the main thread."""
+    """A bounded cache of GDAL's, and no warnings of what has no coordinates; for the main thread."""
     with warnings.catch_warnings(), rasterio.Env(GDAL_CACHEMAX=CACHE):
         warnings.simplefilter('ignore', NotGeoreferencedWarning)
+        warnings.filterwarnings('ignore', "'crs' was not provided", UserWarning)
         yield
 
 
