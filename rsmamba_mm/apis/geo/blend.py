@@ -13,7 +13,7 @@ import torch
 from ..predictors import LandCoverSegmenter
 from .grid import Grid, Strip
 from .inputs import Scaling
-from .products import NODATA, missing, quantised
+from .products import missing, quantised
 from .reading import Block, Blocks
 from .threads import prefetch
 
@@ -95,18 +95,19 @@ class Segmentation:
         while batch := list(islice(lefts, self.batch_size)):
             images = [self.scaling(block.pixels[..., left : left + columns.window]) for left in batch]
             for left, logits in zip(batch, self.segmenter.logits(images, self.tta), strict=True):
-                sums[..., left : left + columns.window] += logits * weight
+                sums[..., left : left + columns.window].addcmul_(logits, weight)
             self.windows += len(batch)
 
     @torch.inference_mode()
     def _finish(self, sums: torch.Tensor, block: Block | None, strip: Strip) -> dict[str, np.ndarray]:
         height, width = strip.shape
-        out = {'labels': np.full((1, height, width), NODATA, np.uint8)}
-        if self.confidence:
-            out['confidence'] = np.full((1, height, width), *missing(self.confidence))
-        if self.probabilities:
-            shape = len(self.segmenter.classes), height, width
-            out['probabilities'] = np.full(shape, *missing(self.probabilities))
+        kept = dict(confidence=self.confidence, probabilities=self.probabilities)
+        kinds = dict(labels='uint8', **{name: dtype for name, dtype in kept.items() if dtype})
+        depths = dict(probabilities=len(self.segmenter.classes))
+        out = {
+            name: np.full((depths.get(name, 1), height, width), *missing(dtype))
+            for name, dtype in kinds.items()
+        }
         if block is None or not block.valid.any():
             return out
         shift = strip.left - self.grid.extent(strip.panel)[0]
@@ -114,18 +115,18 @@ class Segmentation:
         across = torch.from_numpy(self.grid.columns.weights[strip.left : strip.right]).to(sums.device)
         for row in range(0, height, ROWS):
             rows = slice(row, min(row + ROWS, height))
-            valid = block.valid[rows, columns]
             logits = sums[:, rows, columns]
-            out['labels'][0, rows][valid] = logits.argmax(0).to(torch.uint8).cpu().numpy()[valid]
-            if not (self.confidence or self.probabilities):
-                continue
-            down = self.grid.rows.weights[strip.top + rows.start : strip.top + rows.stop]
-            weights = torch.from_numpy(down).to(sums.device)[:, None] * across
-            scores = (logits / weights).softmax(0).cpu().numpy()
-            if self.confidence:
-                out['confidence'][0, rows][valid] = quantised(scores.max(0), self.confidence)[valid]
-            if self.probabilities:
-                out['probabilities'][:, rows][:, valid] = quantised(scores, self.probabilities)[:, valid]
+            # of equals the first; five times as fast as argmax
+            arrays = {'labels': logits.max(0).indices.to(torch.uint8).cpu().numpy()[None]}
+            if len(kinds) > 1:
+                down = self.grid.rows.weights[strip.top + rows.start : strip.top + rows.stop]
+                weights = torch.from_numpy(down).to(sums.device)[:, None] * across
+                scores = (logits / weights).softmax(0).cpu().numpy()
+                arrays.update(confidence=scores.max(0, keepdims=True), probabilities=scores)
+            valid = block.valid[rows, columns]
+            for name, dtype in kinds.items():
+                values = arrays[name] if name == 'labels' else quantised(arrays[name], dtype)
+                np.copyto(out[name][:, rows], values, where=valid)
         return out
 
 
