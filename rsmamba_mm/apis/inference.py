@@ -21,7 +21,7 @@ from ..visualization._figures import displayable, save_image
 from ..visualization._names import unique_names
 from ..visualization.segmentation import spread_palette
 from .preflight import check_checkpoint, is_segmenter, read_checkpoint
-from .results import ImagePrediction, LandCoverPrediction, ScenePrediction
+from .results import LandCoverPrediction, ScenePrediction
 from .runner import read_config, without_annotations
 
 TOPK = 5
@@ -78,9 +78,7 @@ class ImagePredictor:
         )
         self.palette = palette or spread_palette(len(self.classes))
 
-    def predict(
-        self, files: Iterable[str | Path | np.ndarray], batch_size: int = 1
-    ) -> Iterator[ScenePrediction | LandCoverPrediction]:
+    def predict(self, files: Iterable[str | Path | np.ndarray], batch_size: int = 1) -> Iterator[Any]:
         """Predict images one after the other; those that cannot be read bear an ``error``.
 
         Args:
@@ -109,11 +107,11 @@ class ImagePredictor:
         yield from self._predicted(batch)
 
     @property
-    def _kind(self) -> type[ImagePrediction]:
+    def _kind(self) -> type[Any]:
         return LandCoverPrediction if self.segmenter else ScenePrediction
 
     @torch.no_grad()
-    def _predicted(self, batch: Sequence[tuple[Path | None, np.ndarray]]) -> list[ImagePrediction]:
+    def _predicted(self, batch: Sequence[tuple[Path | None, np.ndarray]]) -> list[Any]:
         if not batch:
             return []
         (data,) = self._inferencer.preprocess([image for _, image in batch], batch_size=len(batch))

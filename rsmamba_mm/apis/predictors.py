@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -71,7 +72,8 @@ class _Model(ImagePredictor):
         self.config, self.checkpoint, self.half = str(config), str(checkpoint), half
 
     @property
-    def model(self) -> torch.nn.Module:
+    def model(self) -> Any:
+        """The model, in evaluation mode."""
         return self._inferencer.model
 
     @property
@@ -98,8 +100,9 @@ class _Model(ImagePredictor):
         if batch_size < 1:
             raise OptionError(f'batch_size must be at least 1, got {batch_size}')
         one = isinstance(images, str | Path) or (isinstance(images, np.ndarray) and images.ndim < 4)
+        several = cast('Iterable[Image]', [images] if one else images)
         predictions: list[ImagePrediction] = []
-        for prediction in self.predict([images] if one else images, batch_size):
+        for prediction in self.predict(several, batch_size):
             if prediction.error is not None:
                 raise MissingDataError(prediction.error)
             predictions.append(prediction)
@@ -110,24 +113,21 @@ class _Model(ImagePredictor):
         step, preprocessor = self._reader, self.model.data_preprocessor
         name = type(step).__name__
         raster = name == 'LoadGeoImage'
-        mean, std = (
-            None if value is None else tuple(value.flatten().tolist())
-            for value in (getattr(preprocessor, key, None) for key in ('mean', 'std'))
-        )
+        mean, std = (_values(getattr(preprocessor, key, None)) for key in ('mean', 'std'))
         bands = getattr(step, 'bands', None) if raster else None
         grey = getattr(step, 'color_type', 'color') == 'grayscale'
         channels = len(bands) if bands else input_channels(getattr(self.model, 'backbone', None))
         if channels is None:
             channels = len(mean) if mean is not None and len(mean) > 1 else 1 if grey else 3
-        if mean is not None:
-            mean, std = (tuple(value) * (channels if len(value) == 1 else 1) for value in (mean, std))
+        if mean is not None and len(mean) == 1:
+            mean, std = mean * channels, std and std * channels
         reverse = not raster and channels == 3
         # as the preprocessor turns the bands round after loading, so lie its mean and std
         turned = channels == 3 and any(
             getattr(preprocessor, key, False) for key in ('_channel_conversion', 'to_rgb')
         )
         if mean is not None and reverse != turned:
-            mean, std = mean[::-1], std[::-1]
+            mean, std = mean[::-1], std and std[::-1]
         fill = (float(getattr(step, 'fill', 0.0)),) * channels if raster or mean is None else mean
         return ModelInput(channels, not raster, reverse, tuple(bands) if bands else None, mean, std, fill)
 
@@ -182,7 +182,7 @@ class SceneClassifier(_Model):
                 torch.stack([s.pred_score for s in self.model.predict(inputs.flip(view), samples)]).float()
                 for view in views
             ]
-        return sum(scores) / len(scores)
+        return torch.stack(scores).mean(0)
 
 
 class LandCoverSegmenter(_Model):
@@ -255,6 +255,10 @@ class LandCoverSegmenter(_Model):
                 )
             self._tta = D4SegTTAModel(self.model, **options)
         return self._tta
+
+
+def _values(tensor: Tensor | None) -> tuple[float, ...] | None:
+    return None if tensor is None else tuple(tensor.flatten().tolist())
 
 
 def predictor(

@@ -31,10 +31,11 @@ class ScenePrediction(ImagePrediction):
     """What a classifier says of an image.
 
     Attributes:
-        scores (np.ndarray, optional): Of each class, ``(C,)`` float32, in sum 1.
+        scores (np.ndarray): Of each class, ``(C,)`` float32, in sum 1; empty if the image could not be
+            read.
     """
 
-    scores: np.ndarray | None = None
+    scores: np.ndarray = field(default_factory=lambda: np.empty(0, np.float32))
 
     @property
     def label(self) -> str:
@@ -48,7 +49,7 @@ class ScenePrediction(ImagePrediction):
 
     def top(self, k: int = 5) -> list[tuple[str, float]]:
         """The ``k`` classes with the highest scores, and these, falling."""
-        ranked = np.argsort(-self.scores, kind='stable')[:k].tolist()
+        ranked: list[int] = np.argsort(-self.scores, kind='stable')[:k].tolist()
         return [(self.classes[i], float(self.scores[i])) for i in ranked]
 
 
@@ -57,11 +58,11 @@ class LandCoverPrediction(ImagePrediction):
     """What a segmenter says of an image.
 
     Attributes:
-        labels (np.ndarray, optional): Classes from 0, ``(H, W)`` uint8.
+        labels (np.ndarray): Classes from 0, ``(H, W)`` uint8; empty if the image could not be read.
         palette (Sequence[Sequence[int]]): RGB colour of each class.
     """
 
-    labels: np.ndarray | None = None
+    labels: np.ndarray = field(default_factory=lambda: np.empty((0, 0), np.uint8))
     palette: Sequence[Sequence[int]] = field(default=(), repr=False)
 
     @property

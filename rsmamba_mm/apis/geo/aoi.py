@@ -7,10 +7,11 @@ from functools import partial
 from pathlib import Path
 
 import numpy as np
-import pyogrio
 import pyproj
 import rasterio.features
 import shapely
+from pyogrio.errors import DataSourceError
+from pyogrio.raw import read
 from rasterio.transform import Affine
 
 from ...errors import MissingDataError, OptionError
@@ -59,13 +60,13 @@ def read_area(path: str | Path, source: Source) -> Area:
         MissingDataError: If it cannot be read.
         OptionError: If the raster or the file has no coordinate reference system, or there are no polygons.
     """
-    if not source.georeferenced:
+    if source.crs is None:
         raise OptionError(f'aoi: {source.name} has no coordinate reference system to lay the area on')
     if not Path(path).is_file():
         raise MissingDataError(f'aoi: no such file: {path} (from {Path.cwd()})')
     try:
-        meta, _, geometry, _ = pyogrio.raw.read(path, columns=[])
-    except pyogrio.errors.DataSourceError as error:
+        meta, _, geometry, _ = read(path, columns=[])
+    except DataSourceError as error:
         raise MissingDataError(f'aoi: {path} cannot be read ({error})') from error
     shapes = [shape for shape in shapely.from_wkb(geometry) if shape is not None]
     shapes = [shape for shape in shapes if shape.geom_type in ('Polygon', 'MultiPolygon')]

@@ -79,18 +79,15 @@ def class_areas(path: Path, classes: int) -> tuple[list[int], list[float] | None
         for strip in row_strips(raster.shape, ROWS):
             labels = raster.read(1, window=((strip.top, strip.bottom), (0, raster.width)))
             rows = np.arange(0, labels.shape[0], side)
+            per_pixel = np.zeros((len(rows), len(columns)))
             if equal:
-                edges = (
-                    np.append(rows, labels.shape[0]) + strip.top,
-                    np.append(columns, raster.width),
-                )
+                edges = (np.append(rows, labels.shape[0]) + strip.top, np.append(columns, raster.width))
                 per_pixel = equal.of_cells(raster.transform, *edges) / np.outer(*map(np.diff, edges))
             for value in range(classes):
                 inside = np.add.reduceat((labels == value).astype(np.int64), rows, axis=0)
                 counts = np.add.reduceat(inside, columns, axis=1)
                 pixels[value] += counts.sum()
-                if equal:
-                    areas[value] += (counts * per_pixel).sum()
+                areas[value] += (counts * per_pixel).sum()
     return pixels.tolist(), areas.tolist() if equal else None
 
 

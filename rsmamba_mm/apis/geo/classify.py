@@ -41,8 +41,8 @@ class Cells:
 
     def __init__(self, shape: tuple[int, int], window: int, cell: int) -> None:
         self.pixels, self.window, self.cell = shape, window, cell
-        self.shape = tuple(-(-side // cell) for side in shape)
-        rows, columns = self.shape
+        rows, columns = (-(-side // cell) for side in shape)
+        self.shape = rows, columns
         self.strips = [Strip(0, row, row, row + 1, 0, columns) for row in range(rows)]
 
     def start(self, axis: int, index: int) -> int:
@@ -84,14 +84,14 @@ class Classification:
                 top = cells.start(0, strip.row)
                 block = self.blocks.read(reader, (top, top + side), (0, max(side, cells.pixels[1])))
                 found = []
-                for column in range(strip.shape[1] if block is not None else 0):
+                for column in range(strip.shape[1]) if block is not None else ():
                     inner = tuple(
                         slice(index * cells.cell - origin, min((index + 1) * cells.cell, length) - origin)
                         for index, origin, length in zip(
                             (strip.row, column), (top, 0), cells.pixels, strict=True
                         )
                     )
-                    if block.valid[inner].mean() >= 0.5:
+                    if block is not None and block.valid[inner].mean() >= 0.5:
                         left = cells.start(1, column)
                         found.append((column, self.scaling(block.pixels[..., left : left + side])))
                 yield found
@@ -152,15 +152,16 @@ def classify_raster(
     if 2 * cell < window:
         raise OptionError(f'overlap is at most half a window of {window} px, got {chosen.overlap}')
     source = run.source
-    run.grid = Cells((source.height, source.width), window, cell)
-    run.shape, run.transform = run.grid.shape, coarser(source.transform, cell)
+    cells = Cells((source.height, source.width), window, cell)
+    run.strips, run.shape, run.transform = cells.strips, cells.shape, coarser(source.transform, cell)
     run.notes.append(f'scenes: {window} px, one every {cell} px; {run.shape[0]} rows of {run.shape[1]}')
-    for note in run.notes if tell else ():
-        tell(note)
+    if tell is not None:
+        for note in run.notes:
+            tell(note)
     compute = Classification(
         classifier,
         Blocks(source, run.bands, run.area),
-        run.grid,
+        cells,
         run.scaling,
         chosen.batch_size,
         chosen.tta,

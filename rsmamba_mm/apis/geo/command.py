@@ -43,9 +43,12 @@ def map_raster(args: Namespace) -> RasterResult | None:
         half=args.half,
     )
     src = args.src if len(args.src) > 1 else args.src[0]
-    call = segment_raster if isinstance(model, LandCoverSegmenter) else classify_raster
     reporter = Reporter() if first else None
-    result = call(src, args.dst, model, progress=reporter, tell=_say if first else None, **options)
+    options.update(progress=reporter, tell=_say if first else None)
+    if isinstance(model, LandCoverSegmenter):
+        result = segment_raster(src, args.dst, model, **options)
+    else:
+        result = classify_raster(src, args.dst, model, **options)
     if reporter is not None:
         reporter.end()
     if result is not None:

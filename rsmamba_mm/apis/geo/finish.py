@@ -25,7 +25,7 @@ def finish(run: Run, journal: Journal) -> RasterResult:
     made = {}
     for product in run.products:
         key = 'map' if product.name == 'labels' else product.name
-        virtual = product.virtual(run.shape, run.grid.strips, journal.path, run.source.crs, run.transform)
+        virtual = product.virtual(run.shape, run.strips, journal.path, run.source.crs, run.transform)
         made[key] = product.write(virtual, folder / f'{product.name}.tif')
     areas = None
     if options.areas:
@@ -44,7 +44,7 @@ def finish(run: Run, journal: Journal) -> RasterResult:
         made['style'] = write_raster_style(folder / 'style.qml', classes, palette)
         if options.polygons:
             made['polygon_style'] = write_polygon_style(folder / 'polygons.qml', classes, palette)
-    if options.stac:
+    if options.stac and run.source.crs is not None:
         files = {key: target_of(run.dst, key, path.suffix) for key, path in made.items()}
         about = dict(
             model_config=Path(run.model.config).name,

@@ -121,7 +121,7 @@ def choose_scaling(
 
 
 def _by_statistics(source: Source, bands: Sequence[int], takes: ModelInput) -> tuple[Scaling, str]:
-    if takes.mean is None:
+    if takes.mean is None or takes.std is None:
         raise OptionError(
             "scale: the model's data_preprocessor has no mean and std to scale by: give two numbers"
         )

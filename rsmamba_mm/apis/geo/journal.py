@@ -6,6 +6,7 @@ import json
 import os
 import shutil
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from rasterio.io import MemoryFile
@@ -126,8 +127,10 @@ def store(path: Path, content: bytes) -> None:
 def _geotiff(array: np.ndarray) -> bytes:
     # in memory, since GDAL tells of a full disk too late; tiles, which the finished map is read by
     bands, height, width = array.shape
-    profile = dict(driver='GTiff', count=bands, height=height, width=width, dtype=array.dtype)
-    profile.update(tiled=True, blockxsize=512, blockysize=min(512, -(-height // 16) * 16))
+    profile: dict[str, Any] = dict(driver='GTiff', count=bands, height=height, width=width)
+    profile.update(
+        dtype=array.dtype, tiled=True, blockxsize=512, blockysize=min(512, -(-height // 16) * 16)
+    )
     profile.update(compress='deflate', zlevel=1, interleave='band')
     with MemoryFile() as memory:
         with memory.open(**profile) as raster:

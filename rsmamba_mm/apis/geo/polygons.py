@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import json
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-import pyogrio
 import pyproj
 import rasterio
 import rasterio.features
 import shapely
+from pyogrio import set_gdal_config_options
+from pyogrio.raw import write
 from rasterio.crs import CRS
 from rasterio.transform import Affine
 
@@ -85,11 +86,8 @@ def _pieces(
         labels = raster.read(1, window=((strip.top, strip.bottom), (0, raster.width)))
         place = Affine.translation(0, strip.top)
         found = list(rasterio.features.shapes(labels, transform=place))
-        shapes = shapely.polygons([shapely.linearrings(s['coordinates'][0]) for s, _ in found])
-        for index, (geometry, _) in enumerate(found):
-            if len(geometry['coordinates']) > 1:
-                shell, *holes = geometry['coordinates']
-                shapes[index] = shapely.Polygon(shell, holes)
+        rings = (geometry['coordinates'] for geometry, _ in found)
+        shapes = np.array([shapely.Polygon(shell, holes) for shell, *holes in rings])
         if tolerance > 0:
             # the outline stays, so that the pieces still fit together
             shapes = shapely.coverage_simplify(shapes, tolerance, simplify_boundary=False)
@@ -145,7 +143,7 @@ def _write_geopackage(
         for index, batch in enumerate(_batches(regions)):
             if not batch and index:
                 return
-            pyogrio.raw.write(
+            write(
                 path,
                 np.array([shapely.to_wkb(region.shape) for region in batch], dtype=object),
                 [
@@ -165,19 +163,15 @@ def _write_geopackage(
 def _write_geojson(
     path: Path, regions: Iterator[Region], classes: Sequence[str], crs: CRS | None, area: str, when: str
 ) -> None:
-    move: Callable | None = None
-    if crs is not None:
-        transformer = pyproj.Transformer.from_crs(crs.to_wkt(), 'OGC:CRS84', always_xy=True)
+    transformer = pyproj.Transformer.from_crs(crs.to_wkt(), 'OGC:CRS84', always_xy=True) if crs else None
 
-        def move(xy: np.ndarray) -> np.ndarray:
-            return np.stack(transformer.transform(*xy.T), axis=1).round(8)
+    def move(xy: np.ndarray) -> np.ndarray:
+        return xy if transformer is None else np.stack(transformer.transform(*xy.T), axis=1).round(8)
 
     with path.open('w', encoding='utf-8') as file:
         file.write('{"type": "FeatureCollection", "features": [')
         for index, region in enumerate(regions):
-            shape = shapely.orient_polygons(
-                region.shape if move is None else shapely.transform(region.shape, move)
-            )
+            shape = shapely.orient_polygons(shapely.transform(region.shape, move))
             feature = dict(
                 type='Feature',
                 properties={
@@ -194,8 +188,8 @@ def _write_geojson(
 @contextmanager
 def _dated(when: str) -> Iterator[None]:
     """What GDAL takes for the time: the same map gives the same file."""
-    pyogrio.set_gdal_config_options({'OGR_CURRENT_DATE': when})
+    set_gdal_config_options({'OGR_CURRENT_DATE': when})
     try:
         yield
     finally:
-        pyogrio.set_gdal_config_options({'OGR_CURRENT_DATE': None})
+        set_gdal_config_options({'OGR_CURRENT_DATE': None})

@@ -37,11 +37,11 @@ class Processes:
         if self.size > 1:
             dist.barrier()
 
-    def agree(self, value: T | None) -> T:
+    def agree(self, value: T) -> T:
         """The first process's value, for all."""
         if self.size == 1:
             return value
-        values = [value]
+        values: list[T] = [value]
         dist.broadcast_object_list(values)
         return values[0]
 

@@ -64,7 +64,7 @@ class Blocks:
             if not area.any():
                 return None
         pixels = reader.read(*inside)
-        valid = ~pixels.mask.all(axis=0)
+        valid = np.asarray(~pixels.mask.all(axis=0))
         if area is not None:
             valid &= area
         beyond = [(i[0] - o[0], o[1] - i[1]) for i, o in zip(inside, (rows, columns), strict=True)]

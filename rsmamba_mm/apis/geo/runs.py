@@ -19,7 +19,7 @@ from ...errors import OptionError, OutputError
 from ...version import __version__
 from ..predictors import LandCoverSegmenter, SceneClassifier
 from .aoi import Area, read_area
-from .grid import Grid, Strip
+from .grid import Strip
 from .inputs import Scaling, choose_bands, choose_scaling
 from .journal import Journal
 from .options import RasterOptions
@@ -80,9 +80,9 @@ class Run:
         area (Area, optional): The area of interest.
         dst (Path): The map.
         notes (list[str]): What the user should know.
-        grid (Grid): Its windows; set by the caller.
         shape (tuple[int, int]): Of the map.
-        transform (Affine): Of the map; set by the caller, like ``shape``.
+        transform (Affine): Of the map.
+        strips (list[Strip]): Of which the map is; set by the caller.
     """
 
     model: LandCoverSegmenter | SceneClassifier
@@ -92,10 +92,10 @@ class Run:
     scaling: Scaling
     area: Area | None
     dst: Path
-    notes: list[str] = field(default_factory=list)
-    grid: Grid | None = None
-    shape: tuple[int, int] = (0, 0)
-    transform: Affine | None = None
+    notes: list[str]
+    shape: tuple[int, int]
+    transform: Affine
+    strips: list[Strip] = field(default_factory=list)
 
     @property
     def products(self) -> list[Product]:
@@ -111,6 +111,7 @@ class Run:
 
     def describe(self, **more) -> dict:
         """What the pixels depend on."""
+        aoi = self.options.aoi
         options = {
             name: getattr(self.options, name)
             for name in ('batch_size', 'tta', 'probabilities', 'confidence')
@@ -124,7 +125,7 @@ class Run:
             bands=self.bands,
             nodata=self.source.nodata,
             scaling=[self.scaling.kept, list(self.scaling.gain), list(self.scaling.offset)],
-            area=hashlib.sha256(Path(self.options.aoi).read_bytes()).hexdigest() if self.area else None,
+            area=hashlib.sha256(Path(aoi).read_bytes()).hexdigest() if aoi else None,
             **options,
             **more,
         )
@@ -172,7 +173,8 @@ def prepare(
     notes = [f'bands: {", ".join(map(str, bands))}', note]
     if not source.georeferenced:
         notes.append(f'{source.name} has no coordinate reference system, and so will the map')
-    return Run(model, options, source, bands, scaling, area, dst, notes)
+    place = (source.height, source.width), source.transform
+    return Run(model, options, source, bands, scaling, area, dst, notes, *place)
 
 
 def carry_out(
@@ -204,7 +206,7 @@ def carry_out(
         if processes.first:
             journal.open(run.options.restart)
         left = processes.agree(
-            [strip for strip in run.grid.strips if not journal.done(strip)] if processes.first else None
+            [strip for strip in run.strips if processes.first and not journal.done(strip)]
         )
         mine = processes.share(left)
         began = time.monotonic()

@@ -54,20 +54,21 @@ def segment_raster(
     window, stride = window_and_stride(segmenter, chosen)
     depth = len(segmenter.classes) * 4 * window
     source = run.source
-    run.grid = Grid(
+    grid = Grid(
         (source.height, source.width),
         (window, window),
         (stride, stride),
         max(SUMS // depth, LEAST * window),
     )
-    run.shape, run.transform = (source.height, source.width), source.transform
-    run.notes.append(f'windows: {window} px, every {stride} px; {len(run.grid.strips)} strips')
-    for note in run.notes if tell else ():
-        tell(note)
+    run.strips = grid.strips
+    run.notes.append(f'windows: {window} px, every {stride} px; {len(run.strips)} strips')
+    if tell is not None:
+        for note in run.notes:
+            tell(note)
     compute = Segmentation(
         segmenter,
         Blocks(source, run.bands, run.area),
-        run.grid,
+        grid,
         run.scaling,
         chosen.batch_size,
         chosen.tta,
@@ -90,11 +91,11 @@ def window_and_stride(segmenter: LandCoverSegmenter, options: RasterOptions) -> 
         *(getattr(segmenter.model.data_preprocessor, 'size', None) or ()),
         WINDOW,
     )
-    window = next(side for side in sides if side)
+    window = int(next(side for side in sides if side))
     if options.overlap is not None:
         overlap = options.overlap
     elif test_cfg.get('stride') and not options.window:
-        overlap = window - test_cfg['stride'][0]
+        overlap = window - int(test_cfg['stride'][0])
     else:
         overlap = window // 4
     if 2 * overlap > window:

@@ -15,7 +15,6 @@ from rasterio.crs import CRS
 from rasterio.errors import NotGeoreferencedWarning, RasterioError
 from rasterio.io import MemoryFile
 from rasterio.transform import Affine
-from rasterio.windows import Window
 
 from ...errors import MissingDataError, OptionError
 from .mosaic import mosaic, stack
@@ -100,27 +99,26 @@ class Reader:
         Raises:
             MissingDataError: If the file cannot be read there.
         """
-        source = self.source
-        window = Window(
-            source.left + columns[0], source.top + rows[0], columns[1] - columns[0], rows[1] - rows[0]
-        )
-        return self._read(window, {})
+        return self._read(rows, columns)
 
     def read_small(self, side: int = 1024) -> np.ma.MaskedArray:
         """The whole, no side longer than ``side`` pixels, by the nearest pixel or an overview."""
-        source = self.source
-        factor = max(1.0, max(source.height, source.width) / side)
-        shape = [max(1, round(n / factor)) for n in (source.height, source.width)]
-        window = Window(source.left, source.top, source.width, source.height)
-        return self._read(window, dict(out_shape=(len(self.bands), *shape)))
+        height, width = self.source.height, self.source.width
+        factor = max(1.0, max(height, width) / side)
+        shape = [max(1, round(n / factor)) for n in (height, width)]
+        return self._read((0, height), (0, width), out_shape=(len(self.bands), *shape))
 
-    def _read(self, window: Window, options: dict) -> np.ma.MaskedArray:
+    def _read(self, rows: tuple[int, int], columns: tuple[int, int], **options) -> np.ma.MaskedArray:
         source = self.source
+        window = (
+            (rows[0] + source.top, rows[1] + source.top),
+            (columns[0] + source.left, columns[1] + source.left),
+        )
         try:
             data = self.raster.read(self.bands, window=window, masked=True, **options)
         except RasterioError as error:
             raise MissingDataError(
-                f'{source.name} cannot be read at rows {window.row_off}-{window.row_off + window.height} '
+                f'{source.name} cannot be read at rows {window[0][0]}-{window[0][1]} '
                 f'({_reason(error)}): fetch the file again'
             ) from error
         mask = np.ma.getmaskarray(data)
@@ -278,7 +276,7 @@ def _stac_item(path: Path, nodata: float | None, assets: Sequence[str] | None) -
     if len(files) == 1:
         return _described(files[0], files, nodata, datetime=datetime)
     memory = MemoryFile(stack(files).to_xml().encode(), ext='.vrt')
-    return _described(memory.name, files, nodata, f'{path} ({", ".join(assets)})', memory, datetime)
+    return _described(memory.name, files, nodata, f'{path} ({", ".join(assets or ())})', memory, datetime)
 
 
 def _subdatasets(raster: rasterio.DatasetReader) -> str:
@@ -288,6 +286,6 @@ def _subdatasets(raster: rasterio.DatasetReader) -> str:
 
 def _reason(error: Exception) -> str:
     """The deepest reason that GDAL gives."""
-    while error.__cause__ is not None:
+    while isinstance(error.__cause__, Exception):
         error = error.__cause__
     return str(error)

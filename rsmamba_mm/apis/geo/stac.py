@@ -70,7 +70,7 @@ def raster_assets(path: Path, keys: Sequence[str] | None = None) -> tuple[list[s
                 f'{path} has several rasters: name one, or several to stack, by --assets {" ".join(keys)}'
             )
     taken = item.datetime.isoformat() if item.datetime else None
-    return [_local(rasters[key].get_absolute_href()) for key in keys], taken
+    return [(rasters[key].get_absolute_href() or '').removeprefix('file://') for key in keys], taken
 
 
 def write_item(
@@ -126,9 +126,9 @@ def when(said: str | None, files: Sequence[str]) -> datetime:
     """When an image was taken: as it says, else when its latest file was written."""
     for form in ('%Y:%m:%d %H:%M:%S', None):
         try:
-            taken = datetime.strptime(said, form) if form else datetime.fromisoformat(said)
+            taken = datetime.strptime(said or '', form) if form else datetime.fromisoformat(said or '')
             return taken if taken.tzinfo else taken.replace(tzinfo=timezone.utc)
-        except (TypeError, ValueError):
+        except ValueError:
             continue
     stamps = [Path(file).stat().st_mtime for file in files if Path(file).is_file()]
     return datetime.fromtimestamp(int(max(stamps, default=0)), tz=timezone.utc)
@@ -143,7 +143,3 @@ def _footprint(crs: CRS, transform: Affine, shape: tuple[int, int]) -> shapely.P
         frame, lambda xy: np.stack(move.transform(*placed(transform, xy).T), axis=1).round(7)
     )
     return shapely.orient_polygons(outline)
-
-
-def _local(href: str) -> str:
-    return href.removeprefix('file://')

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import Any, NamedTuple
 from xml.etree import ElementTree
+
+from rasterio.transform import Affine
 
 # rasterio's names of types and of colour interpretations are GDAL's in lower case, but for these
 TYPES = dict(
@@ -52,7 +54,7 @@ class VirtualRaster:
     width: int
     bands: Sequence[Band]
     wkt: str | None = None
-    transform: Sequence[float] | None = None  # rasterio's order: a, b, c, d, e, f
+    transform: Affine | None = None
     mask: Band | None = None
     tags: dict[str, str] = field(default_factory=dict)
 
@@ -62,7 +64,7 @@ class VirtualRaster:
         if self.wkt:
             _text(root, 'SRS', self.wkt)
         if self.transform is not None:
-            a, b, c, d, e, f = list(self.transform)[:6]
+            a, b, c, d, e, f = self.transform[:6]
             _text(root, 'GeoTransform', ', '.join(repr(float(v)) for v in (c, a, b, f, d, e)))
         if self.tags:
             metadata = ElementTree.SubElement(root, 'Metadata')
@@ -77,7 +79,7 @@ class VirtualRaster:
 
 
 def _band(band: Band, number: int | None = None) -> ElementTree.Element:
-    attributes = {} if number is None else dict(band=str(number))
+    attributes: dict[str, Any] = {} if number is None else dict(band=str(number))
     element = ElementTree.Element('VRTRasterBand', dataType=TYPES[band.dtype], **attributes)
     if band.description:
         _text(element, 'Description', band.description)
@@ -101,7 +103,7 @@ def _band(band: Band, number: int | None = None) -> ElementTree.Element:
         source = ElementTree.SubElement(element, 'ComplexSource' if band.transparent else 'SimpleSource')
         _text(source, 'SourceFilename', piece.path, relativeToVRT='0')
         _text(source, 'SourceBand', str(piece.band))
-        size = dict(xSize=str(piece.width), ySize=str(piece.height))
+        size: dict[str, Any] = dict(xSize=str(piece.width), ySize=str(piece.height))
         ElementTree.SubElement(source, 'SrcRect', xOff='0', yOff='0', **size)
         ElementTree.SubElement(source, 'DstRect', xOff=repr(piece.left), yOff=repr(piece.top), **size)
         if band.transparent:
@@ -109,5 +111,5 @@ def _band(band: Band, number: int | None = None) -> ElementTree.Element:
     return element
 
 
-def _text(parent: ElementTree.Element, tag: str, text: str, **attributes: str) -> None:
+def _text(parent: ElementTree.Element, tag: str, text: str, **attributes: Any) -> None:
     ElementTree.SubElement(parent, tag, **attributes).text = text
