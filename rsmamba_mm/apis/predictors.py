@@ -138,7 +138,7 @@ class _Model(ImagePredictor):
 
     def _preprocessed(self, images: Sequence[np.ndarray]) -> tuple[Tensor, list]:
         """Inputs ``(B, C, H, W)`` and data samples of arrays of one shape, on the device."""
-        with DefaultScope.overwrite_default_scope(self._inferencer.scope):
+        with DefaultScope.overwrite_default_scope(self._cfg.get('default_scope')):
             (data,) = self._inferencer.preprocess(list(images), batch_size=len(images))
         data = self.model.data_preprocessor(data, False)
         return data['inputs'], data['data_samples']

@@ -18,6 +18,8 @@ from ...errors import MissingDataError, OptionError
 from .pixels import moved, placed
 from .sources import Source
 
+ROUNDED = 1e-3  # of a pixel: what an edge may lie off by its coordinates' roundness
+
 
 @dataclass(frozen=True)
 class Area:
@@ -44,9 +46,10 @@ class Area:
             shapely.geometrycollections(list(self.shapes)),
             partial(placed, ~source.transform),
         ).bounds
-        left, top = (max(0, int(np.floor(v))) for v in corners[:2])
+        left, top = (max(0, int(np.floor(v + ROUNDED))) for v in corners[:2])
         right, bottom = (
-            min(n, int(np.ceil(v))) for n, v in zip((source.width, source.height), corners[2:], strict=True)
+            min(n, int(np.ceil(v - ROUNDED)))
+            for n, v in zip((source.width, source.height), corners[2:], strict=True)
         )
         if left >= right or top >= bottom:
             raise OptionError(f'aoi: the area lies outside of {source.name}')

@@ -75,7 +75,7 @@ def mosaic(files: Sequence[str], nodata: float | None = None) -> VirtualRaster:
 
     missing = first.nodata if nodata is None else nodata
     bands = [
-        Band(dtype, pieces(number), missing, colour, transparent=missing is not None)
+        Band(dtype, pieces(number), missing, colour, transparent=missing)
         for number, (dtype, colour) in enumerate(zip(first.dtypes, first.colours, strict=True), 1)
     ]
     return VirtualRaster(
@@ -85,7 +85,7 @@ def mosaic(files: Sequence[str], nodata: float | None = None) -> VirtualRaster:
         first.crs.to_wkt() if first.crs else None,
         moved(first.transform, left, top),
         # where no tile lies there is no data
-        Band('uint8', pieces('mask,1')),
+        Band('uint8', pieces('mask,1'), transparent=0),
         {'TIFFTAG_DATETIME': first.datetime} if first.datetime else {},
     )
 

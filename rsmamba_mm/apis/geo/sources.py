@@ -126,6 +126,9 @@ class Reader:
             mask = mask | (data.data == source.nodata)
         if data.dtype.kind == 'f':
             mask = mask | ~np.isfinite(data.data)
+        if source.dtype == 'uint8':
+            # black or white in one band alone is a colour
+            mask = np.broadcast_to(mask.all(axis=0), mask.shape)
         return np.ma.MaskedArray(data.data, mask)
 
 
