@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
 
 import numpy as np
 import torch
+from mmengine.config import ConfigDict
 from mmengine.registry import DefaultScope
 from torch import Tensor
 
@@ -137,7 +138,7 @@ class _Model(ImagePredictor):
 
     def _preprocessed(self, images: Sequence[np.ndarray]) -> tuple[Tensor, list]:
         """Inputs ``(B, C, H, W)`` and data samples of arrays of one shape, on the device."""
-        with DefaultScope.overwrite_default_scope(self._inferencer.scope):
+        with DefaultScope.overwrite_default_scope(self._cfg.get('default_scope')):
             (data,) = self._inferencer.preprocess(list(images), batch_size=len(images))
         data = self.model.data_preprocessor(data, False)
         return data['inputs'], data['data_samples']
@@ -181,7 +182,7 @@ class SceneClassifier(_Model):
                 torch.stack([s.pred_score for s in self.model.predict(inputs.flip(view), samples)]).float()
                 for view in views
             ]
-        return sum(scores[1:], scores[0]) / len(scores)
+        return torch.stack(scores).mean(0)
 
 
 class LandCoverSegmenter(_Model):
@@ -211,6 +212,8 @@ class LandCoverSegmenter(_Model):
     def logits(self, images: Sequence[np.ndarray], tta: bool = False) -> Tensor:
         """Logits ``(B, classes, H, W)``, float32, of arrays of one shape, as the config loads them.
 
+        An array is one window: sliding windows that the config's ``test_cfg`` asks for are left out.
+
         Args:
             images (Sequence[np.ndarray]): ``(H, W, bands)`` each.
             tta (bool): Whether to average over the views of the config's ``tta_model``, or without one
@@ -220,7 +223,7 @@ class LandCoverSegmenter(_Model):
             OptionError: If ``tta`` is asked for and the config has another kind of ``tta_model``.
         """
         inputs, samples = self._preprocessed(images)
-        with self._autocast():
+        with self._autocast(), self._whole():
             if tta:
                 logits = self._augmented().logits(inputs, samples)
             else:
@@ -229,6 +232,15 @@ class LandCoverSegmenter(_Model):
             samples = self.model.postprocess_result(logits, samples)
             logits = torch.stack([sample.seg_logits.data for sample in samples])
         return logits.float()
+
+    @contextmanager
+    def _whole(self) -> Iterator[None]:
+        model = self.model
+        test_cfg, model.test_cfg = model.test_cfg, ConfigDict(model.test_cfg or {}, mode='whole')
+        try:
+            yield
+        finally:
+            model.test_cfg = test_cfg
 
     def _augmented(self):
         from ..models.segmentors import D4SegTTAModel

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +15,10 @@ from pyogrio.raw import read
 from rasterio.transform import Affine
 
 from ...errors import MissingDataError, OptionError
+from .pixels import moved, placed
 from .sources import Source
+
+ROUNDED = 1e-3  # of a pixel: what an edge may lie off by its coordinates' roundness
 
 
 @dataclass(frozen=True)
@@ -28,7 +32,7 @@ class Area:
         return rasterio.features.geometry_mask(
             self.shapes,
             (rows[1] - rows[0], columns[1] - columns[0]),
-            transform * Affine.translation(columns[0], rows[0]),
+            moved(transform, columns[0], rows[0]),
             invert=True,
         )
 
@@ -40,11 +44,12 @@ class Area:
         """
         corners = shapely.transform(
             shapely.geometrycollections(list(self.shapes)),
-            lambda xy: np.stack((~source.transform) * xy.T, axis=1),
+            partial(placed, ~source.transform),
         ).bounds
-        left, top = (max(0, int(np.floor(v))) for v in corners[:2])
+        left, top = (max(0, int(np.floor(v + ROUNDED))) for v in corners[:2])
         right, bottom = (
-            min(n, int(np.ceil(v))) for n, v in zip((source.width, source.height), corners[2:], strict=True)
+            min(n, int(np.ceil(v - ROUNDED)))
+            for n, v in zip((source.width, source.height), corners[2:], strict=True)
         )
         if left >= right or top >= bottom:
             raise OptionError(f'aoi: the area lies outside of {source.name}')

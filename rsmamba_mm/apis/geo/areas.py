@@ -18,6 +18,7 @@ from rasterio.crs import CRS
 from rasterio.transform import Affine
 
 from .grid import Strip
+from .pixels import placed
 
 ROWS = 512  # that are read at a time: blocks of a map
 CELL = 64  # pixels of a side, at most, whose areas are taken for equal
@@ -39,7 +40,7 @@ class EqualArea:
     def __init__(self, crs: CRS, transform: Affine, shape: tuple[int, int]) -> None:
         own = pyproj.CRS(crs.to_wkt()).to_2d()
         geodetic = own.geodetic_crs
-        middle = transform * (shape[1] / 2, shape[0] / 2)
+        (middle,) = placed(transform, np.array([[shape[1] / 2, shape[0] / 2]]))
         degrees = pyproj.Transformer.from_crs(own, geodetic, always_xy=True)
         longitude, latitude = degrees.transform(*middle)
         if own.is_geographic:
@@ -57,7 +58,7 @@ class EqualArea:
     def of_cells(self, transform: Affine, rows: np.ndarray, columns: np.ndarray) -> np.ndarray:
         """Areas in m² of the cells between edges that are given in pixels, ``(rows - 1, columns - 1)``."""
         grid = np.stack(np.meshgrid(columns, rows), axis=-1).reshape(-1, 2).astype(np.float64)
-        nodes = self(np.stack(transform * grid.T, axis=1)).reshape(len(rows), len(columns), 2)
+        nodes = self(placed(transform, grid)).reshape(len(rows), len(columns), 2)
         one = nodes[1:, 1:] - nodes[:-1, :-1]
         other = nodes[1:, :-1] - nodes[:-1, 1:]
         return np.abs(one[..., 0] * other[..., 1] - one[..., 1] * other[..., 0]) / 2

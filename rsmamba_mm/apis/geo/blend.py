@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from itertools import islice
 
@@ -12,7 +13,7 @@ import torch
 from ..predictors import LandCoverSegmenter
 from .grid import Grid, Strip
 from .inputs import Scaling
-from .products import NODATA, missing, quantised
+from .products import missing, quantised
 from .reading import Block, Blocks
 from .threads import prefetch
 
@@ -46,26 +47,29 @@ class Segmentation:
     confidence: str | None = None
     windows: int = 0  # computed so far
 
-    def __call__(self, strips: Sequence[Strip]) -> Iterator[tuple[Strip, dict[str, np.ndarray]]]:
+    def __call__(
+        self, strips: Sequence[Strip]
+    ) -> Generator[tuple[Strip, dict[str, np.ndarray]], None, None]:
         """The products ``(bands, H, W)`` of each strip."""
         rows = [
             (strip, row, row == strip.row)
             for run in self.grid.spans(list(strips))
             for strip, row in self._rows(run)
         ]
-        blocks = prefetch(self.blocks(self.grid, [(strip.panel, row) for strip, row, _ in rows]))
+        places = [(strip.panel, row) for strip, row, _ in rows]
         sums, top, panel = None, 0, None
-        for (strip, row, finished), block in zip(rows, blocks, strict=True):
-            start = self.grid.rows.starts[row]
-            if sums is None or panel != strip.panel or not 0 <= start - top < self.grid.rows.window:
-                sums = self._sums(strip.panel)
-            else:
-                _shift(sums, start - top)
-            top, panel = start, strip.panel
-            if block is not None:
-                self._add(sums, block, strip.panel)
-            if finished:
-                yield strip, self._finish(sums, block, strip)
+        with closing(prefetch(self.blocks(self.grid, places))) as blocks:
+            for (strip, row, finished), block in zip(rows, blocks, strict=True):
+                start = self.grid.rows.starts[row]
+                if sums is None or panel != strip.panel or not 0 <= start - top < self.grid.rows.window:
+                    sums = self._sums(strip.panel)
+                else:
+                    _shift(sums, start - top)
+                top, panel = start, strip.panel
+                if block is not None:
+                    self._add(sums, block, strip.panel)
+                if finished:
+                    yield strip, self._finish(sums, block, strip)
 
     def _rows(self, run: Sequence[Strip]) -> Iterator[tuple[Strip, int]]:
         """Rows of windows for strips that follow one another; those before reach into the first."""
@@ -91,18 +95,19 @@ class Segmentation:
         while batch := list(islice(lefts, self.batch_size)):
             images = [self.scaling(block.pixels[..., left : left + columns.window]) for left in batch]
             for left, logits in zip(batch, self.segmenter.logits(images, self.tta), strict=True):
-                sums[..., left : left + columns.window] += logits * weight
+                sums[..., left : left + columns.window].addcmul_(logits, weight)
             self.windows += len(batch)
 
     @torch.inference_mode()
     def _finish(self, sums: torch.Tensor, block: Block | None, strip: Strip) -> dict[str, np.ndarray]:
         height, width = strip.shape
-        out = {'labels': np.full((1, height, width), NODATA, np.uint8)}
-        if self.confidence:
-            out['confidence'] = np.full((1, height, width), *missing(self.confidence))
-        if self.probabilities:
-            shape = len(self.segmenter.classes), height, width
-            out['probabilities'] = np.full(shape, *missing(self.probabilities))
+        kept = dict(confidence=self.confidence, probabilities=self.probabilities)
+        kinds = dict(labels='uint8', **{name: dtype for name, dtype in kept.items() if dtype})
+        depths = dict(probabilities=len(self.segmenter.classes))
+        out = {
+            name: np.full((depths.get(name, 1), height, width), *missing(dtype))
+            for name, dtype in kinds.items()
+        }
         if block is None or not block.valid.any():
             return out
         shift = strip.left - self.grid.extent(strip.panel)[0]
@@ -110,18 +115,18 @@ class Segmentation:
         across = torch.from_numpy(self.grid.columns.weights[strip.left : strip.right]).to(sums.device)
         for row in range(0, height, ROWS):
             rows = slice(row, min(row + ROWS, height))
-            valid = block.valid[rows, columns]
             logits = sums[:, rows, columns]
-            out['labels'][0, rows][valid] = logits.argmax(0).to(torch.uint8).cpu().numpy()[valid]
-            if not (self.confidence or self.probabilities):
-                continue
-            down = self.grid.rows.weights[strip.top + rows.start : strip.top + rows.stop]
-            weights = torch.from_numpy(down).to(sums.device)[:, None] * across
-            scores = (logits / weights).softmax(0).cpu().numpy()
-            if self.confidence:
-                out['confidence'][0, rows][valid] = quantised(scores.max(0), self.confidence)[valid]
-            if self.probabilities:
-                out['probabilities'][:, rows][:, valid] = quantised(scores, self.probabilities)[:, valid]
+            # of equals the first; five times as fast as argmax
+            arrays = {'labels': logits.max(0).indices.to(torch.uint8).cpu().numpy()[None]}
+            if len(kinds) > 1:
+                down = self.grid.rows.weights[strip.top + rows.start : strip.top + rows.stop]
+                weights = torch.from_numpy(down).to(sums.device)[:, None] * across
+                scores = (logits / weights).softmax(0).cpu().numpy()
+                arrays.update(confidence=scores.max(0, keepdims=True), probabilities=scores)
+            valid = block.valid[rows, columns]
+            for name, dtype in kinds.items():
+                values = arrays[name] if name == 'labels' else quantised(arrays[name], dtype)
+                np.copyto(out[name][:, rows], values, where=valid)
         return out
 
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 
 import numpy as np
-from rasterio.transform import Affine
 
 from ...errors import OptionError
 from ..predictors import SceneClassifier
@@ -16,6 +16,7 @@ from .finish import finish
 from .grid import Strip
 from .inputs import Scaling
 from .options import RasterOptions
+from .pixels import coarser
 from .products import NODATA, missing, quantised
 from .reading import Blocks
 from .runs import Progress, RasterResult, carry_out, prepare
@@ -66,12 +67,15 @@ class Classification:
     probabilities: str | None = None
     confidence: str | None = None
 
-    def __call__(self, strips: Sequence[Strip]) -> Iterator[tuple[Strip, dict[str, np.ndarray]]]:
+    def __call__(
+        self, strips: Sequence[Strip]
+    ) -> Generator[tuple[Strip, dict[str, np.ndarray]], None, None]:
         """The products ``(bands, 1, cells)`` of each row."""
-        for strip, windows in zip(strips, prefetch(self._windows(strips)), strict=True):
-            yield strip, self._classify(windows, strip.shape[1])
+        with closing(prefetch(self._windows(strips))) as rows:
+            for strip, windows in zip(strips, rows, strict=True):
+                yield strip, self._classify(windows, strip.shape[1])
 
-    def _windows(self, strips: Sequence[Strip]) -> Iterator[list[tuple[int, np.ndarray]]]:
+    def _windows(self, strips: Sequence[Strip]) -> Generator[list[tuple[int, np.ndarray]], None, None]:
         """The cells of each row that have data, and what the model sees of them."""
         cells = self.cells
         side = cells.window
@@ -149,7 +153,7 @@ def classify_raster(
         raise OptionError(f'overlap is at most half a window of {window} px, got {chosen.overlap}')
     source = run.source
     cells = Cells((source.height, source.width), window, cell)
-    run.strips, run.shape, run.transform = cells.strips, cells.shape, source.transform * Affine.scale(cell)
+    run.strips, run.shape, run.transform = cells.strips, cells.shape, coarser(source.transform, cell)
     run.notes.append(f'scenes: {window} px, one every {cell} px; {run.shape[0]} rows of {run.shape[1]}')
     if tell is not None:
         for note in run.notes:

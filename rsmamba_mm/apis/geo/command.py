@@ -65,9 +65,11 @@ class Reporter:
     def __init__(self) -> None:
         self._over = sys.stdout.isatty()
         self._last = 0.0
+        self._seconds = 0.0
 
     def __call__(self, progress: Progress) -> None:
         now = time.monotonic()
+        self._seconds = progress.seconds
         if not self._over and progress.done < progress.total and now - self._last < EVERY:
             return
         self._last = now
@@ -80,6 +82,7 @@ class Reporter:
     def end(self) -> None:
         if self._over:
             print()
+        print(f'strips: {self._seconds:.1f} s')
 
 
 def duration(seconds: float) -> str:

@@ -6,12 +6,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import rasterio
 from rasterio.crs import CRS
 from rasterio.errors import RasterioError
 from rasterio.transform import Affine
 
 from ...errors import MissingDataError, OptionError
+from .pixels import moved, placed
 from .vrt import Band, Piece, VirtualRaster
 
 ALIGNED = 0.01  # of a pixel: what coordinates are rounded by
@@ -57,7 +59,8 @@ def mosaic(files: Sequence[str], nodata: float | None = None) -> VirtualRaster:
                 f'{first.path} and {tile.path} have pixels of other sizes or directions: '
                 f'{first.transform.to_gdal()} and {tile.transform.to_gdal()}. Warp them to one grid first'
             )
-    places = [_snapped(~first.transform * (tile.transform.c, tile.transform.f)) for tile in tiles]
+    corners = np.array([[tile.transform.c, tile.transform.f] for tile in tiles])
+    places = _snapped(placed(~first.transform, corners))
     left, top = (min(place[axis] for place in places) for axis in (0, 1))
     places = [(x - left, y - top) for x, y in places]
     width, height = (
@@ -72,7 +75,7 @@ def mosaic(files: Sequence[str], nodata: float | None = None) -> VirtualRaster:
 
     missing = first.nodata if nodata is None else nodata
     bands = [
-        Band(dtype, pieces(number), missing, colour, transparent=missing is not None)
+        Band(dtype, pieces(number), missing, colour, transparent=missing)
         for number, (dtype, colour) in enumerate(zip(first.dtypes, first.colours, strict=True), 1)
     ]
     return VirtualRaster(
@@ -80,9 +83,9 @@ def mosaic(files: Sequence[str], nodata: float | None = None) -> VirtualRaster:
         width,
         bands,
         first.crs.to_wkt() if first.crs else None,
-        first.transform * Affine.translation(left, top),
+        moved(first.transform, left, top),
         # where no tile lies there is no data
-        Band('uint8', pieces('mask,1')),
+        Band('uint8', pieces('mask,1'), transparent=0),
         {'TIFFTAG_DATETIME': first.datetime} if first.datetime else {},
     )
 
@@ -133,6 +136,6 @@ def _same(what: str, one: _Tile, other: _Tile, ours, theirs) -> None:
         raise OptionError(f'{one.path} and {other.path} have other {what}: {ours} and {theirs}')
 
 
-def _snapped(place: tuple[float, float]) -> tuple[float, float]:
-    left, top = (float(round(v)) if abs(v - round(v)) < ALIGNED else v for v in place)
-    return left, top
+def _snapped(places: np.ndarray) -> list[list[float]]:
+    whole = places.round()
+    return np.where(abs(places - whole) < ALIGNED, whole, places).tolist()

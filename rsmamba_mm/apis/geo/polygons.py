@@ -6,6 +6,7 @@ import json
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -20,6 +21,7 @@ from rasterio.crs import CRS
 from rasterio.transform import Affine
 
 from .areas import EqualArea, row_strips
+from .pixels import placed
 from .products import NODATA
 
 ROWS = 2048  # that are read at a time
@@ -48,9 +50,9 @@ def trace(path: Path, simplify: float = 0.0, min_area: float = 0.0) -> Iterator[
         equal = EqualArea(raster.crs, transform, raster.shape) if raster.crs else None
         tolerance = simplify / abs(transform.determinant) ** 0.5
         for values, shapes in _merged(_pieces(raster, tolerance)):
-            placed = shapely.transform(shapes, lambda xy: np.stack(transform * xy.T, axis=1))
-            areas = shapely.area(shapely.transform(placed, equal) if equal else shapes)
-            for value, area, shape in zip(values, areas.tolist(), placed, strict=True):
+            outlines = shapely.transform(shapes, partial(placed, transform))
+            areas = shapely.area(shapely.transform(outlines, equal) if equal else shapes)
+            for value, area, shape in zip(values, areas.tolist(), outlines, strict=True):
                 if area >= min_area:
                     yield Region(value, area, shape)
 

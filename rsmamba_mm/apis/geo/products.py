@@ -118,9 +118,10 @@ class Product:
                 rasterio.open(path) as written,
             ):
                 same = all(strips.checksum(b) == written.checksum(b) for b in strips.indexes)
+            faults = (
+                cog_validate(path, quiet=True)[1] if same else ['it has other values than were written']
+            )
         except RasterioError as error:
-            raise OutputError(f'{path.name} cannot be read back ({error.__cause__ or error})') from error
-        valid, errors, _ = cog_validate(path, quiet=True)
-        if not same or not valid:
-            reason = '; '.join(errors) or 'it has other values than were written'
-            raise OutputError(f'{path.name} was not written right ({reason}): is the disk full or broken?')
+            faults = [str(error.__cause__ or error)]
+        if faults:
+            raise OutputError(f'{path.name} was not written right ({"; ".join(faults)}): is the disk full?')

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -41,7 +41,9 @@ class Blocks:
     bands: Sequence[int]
     area: Area | None = None
 
-    def __call__(self, grid: Grid, places: Sequence[tuple[int, int]]) -> Iterator[Block | None]:
+    def __call__(
+        self, grid: Grid, places: Sequence[tuple[int, int]]
+    ) -> Generator[Block | None, None, None]:
         """The blocks of panels and rows; None where nothing is to be mapped."""
         with self.source.reader(self.bands) as reader:
             for panel, row in places:

@@ -6,7 +6,8 @@ import errno
 import hashlib
 import os
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
+from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -27,7 +28,7 @@ from .products import Product
 from .sources import Source, open_source, quiet
 from .threads import WriteBehind
 
-Strips = Iterator[tuple[Strip, dict[str, np.ndarray]]]
+Strips = Generator[tuple[Strip, dict[str, np.ndarray]], None, None]
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
@@ -209,8 +210,8 @@ def carry_out(
         )
         mine = processes.share(left)
         began = time.monotonic()
-        with quiet(), WriteBehind() as write:
-            for count, (strip, arrays) in enumerate(compute(mine), 1):
+        with quiet(), WriteBehind() as write, closing(compute(mine)) as strips:
+            for count, (strip, arrays) in enumerate(strips, 1):
                 write(journal.write, strip, arrays)
                 if progress is not None:
                     seconds = time.monotonic() - began

@@ -15,6 +15,7 @@ from .reading import Blocks
 from .runs import Progress, RasterResult, carry_out, prepare
 
 WINDOW = 512
+LEAST = 4  # windows that a strip is wide, at least
 SUMS = 256 * 2**20  # bytes of logits that are summed up at a time, at most
 
 
@@ -50,11 +51,14 @@ def segment_raster(
     """
     chosen = RasterOptions(**options)
     run = prepare(src, dst, segmenter, chosen)
-    window, stride = _windows(segmenter, chosen)
+    window, stride = window_and_stride(segmenter, chosen)
     depth = len(segmenter.classes) * 4 * window
     source = run.source
     grid = Grid(
-        (source.height, source.width), (window, window), (stride, stride), max(SUMS // depth, 4 * window)
+        (source.height, source.width),
+        (window, window),
+        (stride, stride),
+        max(SUMS // depth, LEAST * window),
     )
     run.strips = grid.strips
     run.notes.append(f'windows: {window} px, every {stride} px; {len(run.strips)} strips')
@@ -74,8 +78,12 @@ def segment_raster(
     return carry_out(run, compute, finish, dict(window=window, stride=stride), progress)
 
 
-def _windows(segmenter: LandCoverSegmenter, options: RasterOptions) -> tuple[int, int]:
-    """Side of a window and stride, in pixels."""
+def window_and_stride(segmenter: LandCoverSegmenter, options: RasterOptions) -> tuple[int, int]:
+    """Side of a window and stride, in pixels, as asked for or as the config has them.
+
+    Raises:
+        OptionError: If windows overlap by more than half.
+    """
     test_cfg = segmenter.model.test_cfg or {}
     sides = (
         options.window,

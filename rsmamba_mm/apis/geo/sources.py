@@ -18,6 +18,7 @@ from rasterio.transform import Affine
 
 from ...errors import MissingDataError, OptionError
 from .mosaic import mosaic, stack
+from .pixels import moved
 
 SUFFIXES = ('.tif', '.tiff', '.jp2', '.vrt', '.img', '.png', '.jpg', '.jpeg', '.bil', '.nc')
 CACHE = 128  # MB of decoded blocks that GDAL keeps
@@ -60,7 +61,7 @@ class Source:
 
     def cropped(self, top: int, left: int, height: int, width: int) -> Source:
         """A part of it, in pixels; the coordinates follow."""
-        transform = self.transform * Affine.translation(left, top)
+        transform = moved(self.transform, left, top)
         place = dict(top=self.top + top, left=self.left + left)
         return replace(self, transform=transform, height=height, width=width, **place)
 
@@ -80,7 +81,7 @@ class Source:
     @contextmanager
     def reader(self, bands: Sequence[int]) -> Iterator[Reader]:
         """Open it, for one thread."""
-        with quiet(), rasterio.open(self.path) as raster:
+        with rasterio.Env(GDAL_CACHEMAX=CACHE), rasterio.open(self.path) as raster:
             yield Reader(self, raster, list(bands))
 
 
@@ -125,6 +126,9 @@ class Reader:
             mask = mask | (data.data == source.nodata)
         if data.dtype.kind == 'f':
             mask = mask | ~np.isfinite(data.data)
+        if source.dtype == 'uint8':
+            # black or white in one band alone is a colour
+            mask = np.broadcast_to(mask.all(axis=0), mask.shape)
         return np.ma.MaskedArray(data.data, mask)
 
 
@@ -171,9 +175,10 @@ def open_source(
 
 @contextmanager
 def quiet() -> Iterator[None]:
-    """GDAL's settings here: a bounded cache, and no warning of rasters without coordinates."""
+    """A bounded cache of GDAL's, and no warnings of what has no coordinates; for the main thread."""
     with warnings.catch_warnings(), rasterio.Env(GDAL_CACHEMAX=CACHE):
         warnings.simplefilter('ignore', NotGeoreferencedWarning)
+        warnings.filterwarnings('ignore', "'crs' was not provided", UserWarning)
         yield
 
 

@@ -16,6 +16,7 @@ from rasterio.crs import CRS
 from rasterio.transform import Affine
 
 from ...errors import MissingDataError, OptionError
+from .pixels import placed
 
 RASTERS = ('image/tiff', 'image/jp2', 'image/vnd.stac.geotiff', 'application/x-geotiff')
 SUFFIXES = ('.tif', '.tiff', '.jp2', '.vrt')
@@ -139,6 +140,6 @@ def _footprint(crs: CRS, transform: Affine, shape: tuple[int, int]) -> shapely.P
     frame = shapely.segmentize(shapely.box(0, 0, width, height), max(height, width) / 8)
     move = pyproj.Transformer.from_crs(crs.to_wkt(), 'OGC:CRS84', always_xy=True)
     outline = shapely.transform(
-        frame, lambda xy: np.stack(move.transform(*(transform * xy.T)), axis=1).round(7)
+        frame, lambda xy: np.stack(move.transform(*placed(transform, xy).T), axis=1).round(7)
     )
     return shapely.orient_polygons(outline)

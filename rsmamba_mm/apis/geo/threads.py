@@ -5,7 +5,7 @@ from __future__ import annotations
 import queue
 import threading
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TypeVar
 
@@ -13,10 +13,10 @@ T = TypeVar('T')
 _END = object()
 
 
-def prefetch(items: Iterable[T], depth: int = 1) -> Iterator[T]:
+def prefetch(items: Generator[T, None, None], depth: int = 1) -> Generator[T, None, None]:
     """The items, drawn by a thread up to ``depth`` ahead; its errors are raised here.
 
-    Closing the iterator ends the thread.
+    Closing it ends the thread, which closes ``items``.
     """
     ready: queue.Queue = queue.Queue(depth)
     closed = threading.Event()
@@ -38,6 +38,8 @@ def prefetch(items: Iterable[T], depth: int = 1) -> Iterator[T]:
             put((_END, None))
         except BaseException as error:
             put((_END, error))
+        finally:
+            items.close()
 
     thread = threading.Thread(target=draw, daemon=True)
     thread.start()

@@ -31,7 +31,7 @@ class Piece(NamedTuple):
 class Band:
     """A band of a virtual raster; later pieces lie on earlier ones.
 
-    Where ``transparent``, their pixels without data do not hide what lies below.
+    Where they have the value ``transparent``, what lies below shows.
     """
 
     dtype: str
@@ -41,7 +41,7 @@ class Band:
     description: str | None = None
     categories: Sequence[str] = ()
     palette: Sequence[Sequence[int]] = ()
-    transparent: bool = False
+    transparent: float | None = None
     scale: float | None = None
     offset: float | None = None
 
@@ -100,14 +100,16 @@ def _band(band: Band, number: int | None = None) -> ElementTree.Element:
         _text(element, 'Offset', repr(band.offset or 0.0))
         _text(element, 'Scale', repr(band.scale))
     for piece in band.pieces:
-        source = ElementTree.SubElement(element, 'ComplexSource' if band.transparent else 'SimpleSource')
+        source = ElementTree.SubElement(
+            element, 'SimpleSource' if band.transparent is None else 'ComplexSource'
+        )
         _text(source, 'SourceFilename', piece.path, relativeToVRT='0')
         _text(source, 'SourceBand', str(piece.band))
         size: dict[str, Any] = dict(xSize=str(piece.width), ySize=str(piece.height))
         ElementTree.SubElement(source, 'SrcRect', xOff='0', yOff='0', **size)
         ElementTree.SubElement(source, 'DstRect', xOff=repr(piece.left), yOff=repr(piece.top), **size)
-        if band.transparent:
-            _text(source, 'NODATA', repr(band.nodata))
+        if band.transparent is not None:
+            _text(source, 'NODATA', repr(band.transparent))
     return element
 
 

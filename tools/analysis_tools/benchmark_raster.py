@@ -1,0 +1,282 @@
+#!/usr/bin/env python3
+"""What a map costs beside the model, and what its windows cost in quality.
+
+``speed`` maps a mosaic, and after each strip runs the model alone on the same windows: the ratio is what
+reading, blending and writing leave. ``memory`` watches the tool at several sizes. ``quality`` compares
+windows with one pass over the whole. ``processes`` compares torchrun with one process. Both sides are
+measured in one run, in turns.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+import rasterio
+import torch
+from _measure import write_json
+from rasterio.transform import Affine
+
+from rsmamba_mm.apis import LandCoverSegmenter, segment_raster
+from rsmamba_mm.apis.geo.grid import Axis
+from rsmamba_mm.apis.geo.mosaic import mosaic
+from rsmamba_mm.apis.geo.vrt import VirtualRaster
+
+TOOL = Path(__file__).parents[1] / 'segment_raster.py'
+CORNER = (3e5, 2.8e6)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument('what', choices=['speed', 'memory', 'quality', 'processes'])
+    parser.add_argument('config')
+    parser.add_argument('checkpoint')
+    parser.add_argument('images', type=Path, help='folder of 8-bit colour images, tiled to the mosaic')
+    parser.add_argument('--masks', type=Path, help='quality: folder of label images by the same names')
+    parser.add_argument('--width', type=int, default=12_000)
+    parser.add_argument('--height', type=int, default=12_000)
+    parser.add_argument('--window', type=int, help="default: the config's")
+    parser.add_argument('--overlap', type=int, help="default: the config's")
+    parser.add_argument('--batch-size', type=int, default=1)
+    parser.add_argument('--seconds', type=float, default=600, help='memory: how long to watch')
+    parser.add_argument('--json', type=Path, metavar='FILE', help='write the figures there')
+    args = parser.parse_args()
+    with tempfile.TemporaryDirectory(prefix='benchmark_raster') as folder:
+        figures = globals()[args.what](args, Path(folder))
+    for name, figure in figures.items():
+        print(f'  {name:58s} {figure:12.4f}' if isinstance(figure, float) else f'  {name:58s} {figure}')
+    write_json(args, figures=figures)
+
+
+def speed(args: argparse.Namespace, folder: Path) -> dict:
+    """Window pixels per second of a whole call over those of the model alone."""
+    source = tile(args.images, folder, args.height, args.width)
+    segmenter = LandCoverSegmenter(args.config, args.checkpoint)
+    window, stride = sizes(segmenter, args)
+    rows, columns = Axis(args.height, window, stride), Axis(args.width, window, stride)
+    alone = dict(wall=0.0, cpu=0.0)
+    outside = dict(wall=0.0, cpu=0.0)
+
+    def model_alone(progress) -> None:
+        began = clocks()
+        top = rows.starts[progress.done - 1]
+        with rasterio.open(source) as raster:
+            pixels = raster.read(window=((top, top + window), (0, args.width))).transpose(1, 2, 0)[
+                ..., ::-1
+            ]
+        images = [np.ascontiguousarray(pixels[:, left : left + window]) for left in columns.starts]
+        timed = clocks()
+        for first in range(0, len(images), args.batch_size):
+            segmenter.logits(images[first : first + args.batch_size])
+        ended = clocks()
+        for key in alone:
+            alone[key] += ended[key] - timed[key]
+            outside[key] += ended[key] - began[key]
+
+    segmenter.logits([np.zeros((window, window, 3), np.uint8)])  # what is compiled is compiled
+    began = clocks()
+    segment_raster(
+        source,
+        folder / 'map.tif',
+        segmenter,
+        model_alone,
+        window=window,
+        overlap=window - stride,
+        batch_size=args.batch_size,
+    )
+    whole = {key: value - began[key] - outside[key] for key, value in clocks().items()}
+    pixels = len(rows) * len(columns) * window * window
+    return {
+        'windows': len(rows) * len(columns),
+        'model alone, window pixels/s': pixels / alone['wall'],
+        'whole call, window pixels/s': pixels / whole['wall'],
+        'ratio, by the clock': alone['wall'] / whole['wall'],
+        'ratio, by processor time of all threads': alone['cpu'] / whole['cpu'],
+    }
+
+
+def memory(args: argparse.Namespace, folder: Path) -> dict:
+    """Highest resident memory of the tool in the first ``--seconds``, in GB, and how far it came."""
+    source = tile(args.images, folder, args.height, args.width)
+    process = start(args, source, folder / 'map.tif')
+    peak, began = 0, time.monotonic()
+    while process.poll() is None and time.monotonic() - began < args.seconds:
+        time.sleep(0.5)
+        peak = max(peak, resident(process.pid))
+    done = len(list((folder / 'map.tif.part/labels').glob('*.tif')))
+    finished = process.poll() is not None
+    process.kill()
+    process.wait()
+    return {
+        'highest resident memory, GB': peak / 2**20,
+        'strips': 'all, and the map' if finished else done,
+        'seconds': time.monotonic() - began,
+    }
+
+
+def quality(args: argparse.Namespace, folder: Path) -> dict:
+    """Differing pixels, mIoU and seams of windows at several overlaps, beside one pass over the whole."""
+    side = min(args.height, args.width)
+    files = tile(args.images, folder, side, side), folder / 'map.tif'
+    segmenter = LandCoverSegmenter(args.config, args.checkpoint)
+    window, _ = sizes(segmenter, args)
+    with rasterio.open(files[0]) as raster:
+        image = np.ascontiguousarray(raster.read().transpose(1, 2, 0)[..., ::-1])
+    whole = segmenter.logits([image])[0].argmax(0).numpy().astype(np.uint8)
+    truth = None
+    if args.masks is not None:
+        with rasterio.open(tile(args.masks, folder, side, side, 'truth.vrt')) as raster:
+            truth = raster.read(1)
+    classes = len(segmenter.classes)
+    figures = {'whole: mIoU': miou(whole, truth, classes)} if truth is not None else {}
+    for overlap in (0, window // 8, window // 4, 3 * window // 8, window // 2):
+        segment_raster(*files, segmenter, window=window, overlap=overlap, overwrite=True)
+        with rasterio.open(files[1]) as raster:
+            labels = raster.read(1)
+        name = f'overlap {overlap} of {window} px'
+        figures[f'{name}: differing pixels, %'] = float(100 * (labels != whole).mean())
+        if truth is not None:
+            figures[f'{name}: mIoU'] = miou(labels, truth, classes)
+        axis = Axis(side, window, window - overlap)
+        borders = sorted({*axis.starts[1:], *(s + window for s in axis.starts[:-1])})
+        figures[f'{name}: largest jump of shares, borders over elsewhere'] = jumps(labels, borders, classes)
+        figures[f'{name}: the same of the whole pass'] = jumps(whole, borders, classes)
+    return figures
+
+
+def processes(args: argparse.Namespace, folder: Path) -> dict:
+    """Two processes of one thread each over one process of one thread, in turns; start-up is left out."""
+    source = tile(args.images, folder, args.height, args.width)
+    seconds = {}
+    for count in (1, 2, 1, 2):
+        dst = folder / f'{count}.tif'
+        process = start(args, source, dst, count)
+        output = process.communicate()[0]
+        if process.returncode:
+            raise SystemExit(output)
+        line = next(line for line in output.splitlines() if line.startswith('strips: '))
+        seconds[count] = min(seconds.get(count, float('inf')), float(line.split()[1]))
+        if count == 2 and dst.read_bytes() != (folder / '1.tif').read_bytes():
+            raise SystemExit('two processes gave other bytes than one')
+    return {
+        'one process of one thread, s': seconds[1],
+        'two processes of one thread, s': seconds[2],
+        'times as fast': seconds[1] / seconds[2],
+    }
+
+
+def start(
+    args: argparse.Namespace, source: Path, dst: Path, processes: int | None = None
+) -> subprocess.Popen:
+    command = [sys.executable]
+    if processes:
+        command += ['-m', 'torch.distributed.run', '--standalone', '--nproc-per-node', processes]
+    command += [TOOL, args.config, args.checkpoint, source, dst, '--overwrite', '--device', 'cpu']
+    for name in ('window', 'overlap', 'batch_size'):
+        if getattr(args, name) is not None:
+            command += [f'--{name.replace("_", "-")}', getattr(args, name)]
+    environment = dict(os.environ, **({'OMP_NUM_THREADS': '1'} if processes else {}))
+    return subprocess.Popen(
+        list(map(str, command)),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        env=environment,
+    )
+
+
+def tile(images: Path, folder: Path, height: int, width: int, name: str = 'mosaic.vrt') -> Path:
+    """A virtual raster of images side by side, again and again, in UTM 40N with pixels of 0.5 m."""
+    found = sorted(path for path in images.rglob('*') if path.suffix.lower() in ('.jpg', '.png', '.tif'))
+    placed, index, top = [], 0, 0
+    while top < height:
+        left, tallest = 0, None
+        while left < width:
+            path = found[index % len(found)].resolve()
+            with rasterio.open(path) as image:
+                virtual = VirtualRaster(image.height, image.width, [])
+            x, y = (
+                corner + sign * 0.5 * n
+                for corner, sign, n in zip(CORNER, (1, -1), (left, top), strict=True)
+            )
+            placed.append(georeferenced(path, folder / f'{name}.{len(placed)}.vrt', x, y))
+            left += virtual.width
+            tallest = min(tallest or virtual.height, virtual.height)  # later rows hide what is longer
+            index += 1
+        top += tallest
+    virtual = mosaic([str(path) for path in placed])
+    virtual.height, virtual.width = height, width
+    path = folder / name
+    path.write_text(virtual.to_xml())
+    return path
+
+
+def georeferenced(image: Path, path: Path, x: float, y: float) -> Path:
+    """A virtual raster of an image, with a place."""
+    from rsmamba_mm.apis.geo.mosaic import stack
+
+    virtual = stack([str(image)])
+    for band, colour in zip(virtual.bands, ('Red', 'Green', 'Blue'), strict=False):
+        band.colour = colour
+    virtual.wkt, virtual.transform = rasterio.CRS.from_epsg(32640).to_wkt(), Affine(0.5, 0, x, 0, -0.5, y)
+    path.write_text(virtual.to_xml())
+    return path
+
+
+def sizes(segmenter: LandCoverSegmenter, args: argparse.Namespace) -> tuple[int, int]:
+    from rsmamba_mm.apis.geo.options import RasterOptions
+    from rsmamba_mm.apis.geo.segment import window_and_stride
+
+    return window_and_stride(segmenter, RasterOptions(window=args.window, overlap=args.overlap))
+
+
+def miou(labels: np.ndarray, truth: np.ndarray, classes: int) -> float:
+    """Mean of the classes that are there, in %; other labels in the truth are ignored."""
+    known = truth < classes
+    pairs = np.bincount(truth[known].astype(int) * classes + labels[known], minlength=classes**2)
+    pairs = pairs.reshape(classes, classes)
+    union = pairs.sum(0) + pairs.sum(1) - pairs.diagonal()
+    present = pairs.sum(1) > 0
+    return float(100 * (pairs.diagonal()[present] / union[present]).mean())
+
+
+def jumps(labels: np.ndarray, borders: list[int], classes: int) -> float:
+    """Change of a class's share from a column (row) to the next: its mean at borders over that elsewhere.
+
+    The largest of the classes that cover a hundredth; of both directions together.
+    """
+    at_border, elsewhere = np.zeros(classes), np.zeros(classes)
+    for axis in (0, 1):
+        shares = np.stack([(labels == value).mean(axis=axis) for value in range(classes)])
+        steps = np.abs(np.diff(shares, axis=1))
+        border = np.isin(np.arange(1, labels.shape[1 - axis]), borders)
+        at_border += steps[:, border].mean(axis=1)
+        elsewhere += steps[:, ~border].mean(axis=1)
+    large = np.bincount(labels.ravel(), minlength=classes)[:classes] > labels.size / 100
+    return float((at_border[large] / elsewhere[large]).max())
+
+
+def clocks() -> dict[str, float]:
+    return dict(wall=time.perf_counter(), cpu=time.process_time())
+
+
+def resident(pid: int) -> int:
+    """Highest resident memory of a process, in kB (Linux)."""
+    try:
+        lines = Path(f'/proc/{pid}/status').read_text().splitlines()
+    except OSError:
+        return 0
+    return next((int(line.split()[1]) for line in lines if line.startswith('VmHWM')), 0)
+
+
+if __name__ == '__main__':
+    torch.manual_seed(0)
+    main()
