@@ -12,7 +12,7 @@ TINY = dict(embed_dims=(8, 16, 32, 64), num_heads=(1, 2, 4, 8), depths=(2, 2, 2,
 
 @pytest.mark.parametrize(
     ('arch', 'parameters'),
-    [('tiny', None), ('lite', 9_995_300), ('small', None), ('base', None), ('large', None)],
+    [('tiny', 951_226), ('lite', 9_995_300), ('small', None), ('base', None), ('large', None)],
 )
 def test_archs(arch, parameters):
     with torch.device('meta'):
