@@ -28,7 +28,7 @@ from rsmamba_mm.errors import OptionError, UserError
 CONFIGS = Path(__file__).resolve().parents[1] / 'configs'
 TASKS = {
     'classification': CONFIGS / 'rsmamba' / 'rsmamba-t_synthetic-128px.py',
-    'segmentation': CONFIGS / 'unetmamba' / 'unetmamba_rest-lite_synthetic-128x128.py',
+    'segmentation': CONFIGS / 'unetmamba' / 'unetmamba_tiny_synthetic-128x128.py',
 }
 PICTURES = ('learning_curve.png', 'confusion_matrix.png', 'predictions.png')
 TRAIN_SHARE = 0.8  # of which the config holds out a tenth for model selection
