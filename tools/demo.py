@@ -28,7 +28,7 @@ from rsmamba_mm.errors import UserError
 CONFIGS = Path(__file__).resolve().parents[1] / 'configs'
 TASKS = {
     'classification': CONFIGS / 'rsmamba' / 'rsmamba-t_synthetic-128px.py',
-    'segmentation': CONFIGS / 'unetmamba' / 'unetmamba_rest-lite_synthetic-128x128.py',
+    'segmentation': CONFIGS / 'unetmamba' / 'unetmamba_tiny_synthetic-128x128.py',
 }
 FOLDER_CONFIG = CONFIGS / 'rsmamba' / 'rsmamba-t_folder-128px.py'
 PICTURES = ('learning_curve.png', 'confusion_matrix.png', 'predictions.png')

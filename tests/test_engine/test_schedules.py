@@ -65,6 +65,7 @@ def last_of_cosine(lowest: float, length: int) -> float:
         ('rsmamba/rsmamba-t_ucmerced-128px.py', 2e-5, 2, 4),
         ('baselines/resnet18_ucmerced-128px.py', 2e-5, 2, 4),
         ('unetmamba/unetmamba_rest-lite_synthetic-128x128.py', 1e-6, 0, 4),
+        ('unetmamba/unetmamba_tiny_synthetic-128x128.py', 2e-5, 1, 4),
         ('unetmamba/unetmamba_rest-lite_loveda-512x512.py', 1e-6, 0, 1),
     ],
 )

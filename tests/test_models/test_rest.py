@@ -13,7 +13,8 @@ TINY = dict(embed_dims=(8, 16, 32, 64), num_heads=(1, 2, 4, 8), depths=(2, 2, 2,
 
 
 @pytest.mark.parametrize(
-    ('arch', 'parameters'), [('lite', 9_995_300), ('small', None), ('base', None), ('large', None)]
+    ('arch', 'parameters'),
+    [('tiny', 951_226), ('lite', 9_995_300), ('small', None), ('base', None), ('large', None)],
 )
 def test_archs(arch, parameters):
     with torch.device('meta'):
@@ -21,9 +22,8 @@ def test_archs(arch, parameters):
     count = sum(p.numel() for p in model.parameters())
     assert parameters in (None, count)
     depths = [len(getattr(model, f'stage{i}')) for i in (1, 2, 3, 4)]
-    assert (
-        depths == dict(lite=[2, 2, 2, 2], small=[2, 2, 6, 2], base=[2, 2, 6, 2], large=[2, 2, 18, 2])[arch]
-    )
+    expected = dict(lite=[2, 2, 2, 2], small=[2, 2, 6, 2], base=[2, 2, 6, 2], large=[2, 2, 18, 2])
+    assert depths == dict(expected, tiny=[1, 1, 2, 2])[arch]
 
 
 @pytest.mark.skipif(not GOLDEN.is_file(), reason='the published outputs are not here')
@@ -76,7 +76,11 @@ class TestResT(ModelTester):
     # the normalisation of attention amplifies rounding, and on the CPU autocast leaves softmax in float16
     half_dtypes, half_error = [torch.bfloat16], 0.1
     refusals = [
-        (dict(arch='tiny'), ValueError, r"unknown arch 'tiny'. Choose from: lite, small, base, large"),
+        (
+            dict(arch='nano'),
+            ValueError,
+            r"unknown arch 'nano'. Choose from: tiny, lite, small, base, large",
+        ),
         (dict(arch=dict(TINY, depths=(2, 2))), ValueError, 'four numbers for each of depths, embed_dims'),
         (dict(arch=dict(TINY, num_heads=(1, 2, 4, 7))), ValueError, '7 heads do not divide a width of 64'),
         (dict(out_indices=(0, 4)), ValueError, r'out_indices are stages from 0 to 3, got \(0, 4\)'),

@@ -31,7 +31,8 @@ class ResT(BaseModule):
 
     Args:
         arch (str | dict): ``'lite'``, ``'small'``, ``'base'``, ``'large'``, or a dict of ``embed_dims``,
-            ``num_heads``, ``depths`` and ``sr_ratios``, four numbers each. Defaults to ``'lite'``.
+            ``num_heads``, ``depths`` and ``sr_ratios``, four numbers each; also ``'tiny'``, a size of this
+            package for trainings of minutes, which the paper does not have. Defaults to ``'lite'``.
         in_channels (int): Bands of the images. Defaults to 3.
         mlp_ratio (float): Hidden channels of the MLPs over their width. Defaults to 4.
         qkv_bias (bool): Whether queries, keys and values have a bias. Defaults to True.
@@ -52,6 +53,13 @@ class ResT(BaseModule):
     """
 
     arch_zoo = {
+        'tiny': dict(
+            embed_dims=(24, 48, 96, 144),
+            num_heads=(1, 2, 4, 8),
+            depths=(1, 1, 2, 2),
+            sr_ratios=(8, 4, 2, 1),
+        )
+    } | {
         name: dict(
             embed_dims=tuple(width * 2**stage for stage in range(4)),
             num_heads=(1, 2, 4, 8),
