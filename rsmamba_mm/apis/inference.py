@@ -166,9 +166,9 @@ def predict_images(args: Namespace) -> Iterator[str]:
                 errors.append(prediction.error)
                 if len(files) > 1:
                     yield f'left out: {prediction.error}'
-            elif prediction.labels is not None:
+            elif isinstance(prediction, LandCoverPrediction):
                 yield f'{file}: {_keep_maps(image, prediction.labels, predictor, out, name)}'
-            elif prediction.scores is not None:
+            else:
                 said, row = _keep_scores(image, prediction.scores, predictor.classes, out, name, file.name)
                 table.writerow([file, *row])
                 yield f'{file}: {said}'
