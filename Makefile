@@ -1,6 +1,7 @@
 # Environments, tests and style. `make` lists the targets.
 
 PYTEST_ARGS ?=
+WORKERS ?= auto
 PIP_ARGS ?=
 DATA ?=
 
@@ -10,6 +11,9 @@ PYTHON ?= $(shell for python in python3 python3.12 python3.11 python3.10; do \
 	$$python -c '$(IN_RANGE)' >/dev/null 2>&1 && echo $$python && break; done)
 
 CPP := $(shell find rsmamba_mm -name '*.cpp' -o -name '*.h')
+# Tests are spread over processes; a worker that is done takes over tests of another.
+PYTEST := -m pytest -n $(WORKERS) --dist worksteal
+
 MAIN := .venv/.installed
 UPSTREAM := .venv-upstream/.installed
 
@@ -22,17 +26,17 @@ help: ## list the targets
 demo: $(MAIN) ## train and test on synthetic scenes, or on DATA=folder; results in work_dirs/demo
 	@.venv/bin/python tools/demo.py $(if $(DATA),--data "$(DATA)") --work-dir work_dirs/demo
 
-test: $(MAIN) ## run all tests (PYTEST_ARGS='-k scan' chooses)
-	@.venv/bin/python -m pytest $(PYTEST_ARGS)
+test: $(MAIN) ## run all tests (PYTEST_ARGS='-k scan' chooses, WORKERS=0 debugs)
+	@.venv/bin/python $(PYTEST) $(PYTEST_ARGS)
 
 test-fast: $(MAIN) ## run the tests that take seconds
-	@.venv/bin/python -m pytest -m "not slow" $(PYTEST_ARGS)
+	@.venv/bin/python $(PYTEST) -m "not slow" $(PYTEST_ARGS)
 
 test-upstream: $(UPSTREAM) ## run the tests on upstream OpenMMLab, in an environment of its own
-	@.venv-upstream/bin/python -m pytest $(PYTEST_ARGS)
+	@.venv-upstream/bin/python $(PYTEST) $(PYTEST_ARGS)
 
 coverage: $(MAIN) ## run all tests and name the lines that none reaches; pages in htmlcov
-	@.venv/bin/python -m pytest --cov --cov-report=term-missing:skip-covered --cov-report=html $(PYTEST_ARGS)
+	@.venv/bin/python $(PYTEST) --cov --cov-report=term-missing:skip-covered --cov-report=html $(PYTEST_ARGS)
 
 lint: $(MAIN) ## check style and types
 	@.venv/bin/ruff check .

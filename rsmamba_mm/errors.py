@@ -13,6 +13,10 @@ class MissingDataError(UserError, FileNotFoundError):
     """Data that is not where it should be."""
 
 
+class DownloadError(UserError, OSError):
+    """Data that cannot be fetched or unpacked."""
+
+
 class CheckpointError(UserError, RuntimeError):
     """A checkpoint that is not of the model that it is loaded into."""
 

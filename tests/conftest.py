@@ -1,4 +1,9 @@
+import os
+from collections.abc import Iterator
 from pathlib import Path
+
+# One thread in each process that tests start: the tensors are small, and the workers share the cores.
+os.environ.setdefault('OMP_NUM_THREADS', '1')
 
 import rsmamba_mm._openmmlab  # noqa: F401 - cures come first
 
@@ -8,6 +13,17 @@ import pytest
 import torch
 
 ROOT = Path(__file__).parents[1]
+MEMORY = 4 * 2**30  # bytes for a worker and the processes it starts
+
+pytest.register_assert_rewrite('model_tester', 'parity')
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_auto_num_workers() -> int:
+    """Workers of ``-n auto``: one for each core that has memory, and no more than eight."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, 'sched_getaffinity') else os.cpu_count()
+    memory = os.sysconf('SC_PAGE_SIZE') * os.sysconf('SC_PHYS_PAGES')
+    return max(1, min(cores, memory // MEMORY, 8))
 
 
 def _seed() -> None:
@@ -22,6 +38,14 @@ _seed()  # for what the test modules draw as they are imported
 def seed() -> None:
     """Every test draws the same numbers in every run, whatever ran before it."""
     _seed()
+
+
+@pytest.fixture(scope='session', autouse=True)
+def plain_configs() -> Iterator[None]:
+    """Configs are logged and saved without layout, which takes seconds thrice in a run."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr('yapf.yapflib.yapf_api.FormatCode', lambda text, **options: (text, False))
+        yield
 
 
 @pytest.fixture(scope='session')

@@ -10,6 +10,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+from miniatures import shrink
 from mmengine.config import Config, DictAction
 from mmengine.runner import Runner
 
@@ -99,13 +100,11 @@ def dubai_folder(folder: Path) -> Path:
 
 
 def miniature(cfg: Config, scene_folder: Path, work_dir: Path) -> Config:
-    """An iteration or two on a few images, everything else as the config says but the number of blocks.
+    """An iteration or two on a few images, everything else as the config says but the model's size.
 
-    The whole models are built and counted by the table of models, and run through OpenMMLab's doors.
+    The whole models are built and counted by the table of models.
     """
-    arch = cfg.model.backbone.get('arch', 'base')
-    if cfg.model.backbone.type == 'RSMamba' and isinstance(arch, str):
-        cfg.model.backbone.arch = dict(rsmamba_mm.RSMamba.arch_zoo[arch], num_layers=2)
+    shrink(cfg.model)
     for split in ('train', 'val', 'test'):
         loader = cfg[f'{split}_dataloader']
         loader.update(batch_size=2, num_workers=0, persistent_workers=False)

@@ -1,4 +1,4 @@
-"""OpenMMLab's Python APIs on every config, as a stranger calls them."""
+"""OpenMMLab's Python APIs on every config, as a stranger calls them; the large models with few blocks."""
 
 from collections import OrderedDict
 from pathlib import Path
@@ -7,6 +7,7 @@ import cv2
 import numpy as np
 import pytest
 import torch
+from miniatures import few_blocks, shrink
 from mmengine.config import Config
 from mmengine.registry import DefaultScope
 
@@ -21,11 +22,11 @@ SEGMENTERS = [path for path in CONFIGS if path.parent.name == 'unetmamba']
 BANDS = ROOT / 'configs/rsmamba/rsmamba-b_folder-4bands-224px.py'
 CLASSIFIERS = [path for path in CONFIGS if path not in (*SEGMENTERS, BANDS)]
 WINNER = 1
-FAST = ('rsmamba-t', 'resnet18_ucmerced')
+FAST = ('rsmamba', 'resnet18_ucmerced')
 
 
 def small(path: Path):
-    """A parameter: the models of 224 pixels are slow."""
+    """A parameter: the baselines are slow."""
     return pytest.param(path, marks=() if path.stem.startswith(FAST) else pytest.mark.slow)
 
 
@@ -61,9 +62,18 @@ def save(model: torch.nn.Module, path: Path, **meta) -> str:
     return str(path)
 
 
+def few(path: Path) -> dict:
+    """What to change of a model, that it has few blocks: made anew for each call, which takes from it."""
+    backbone = Config.fromfile(path).model.backbone
+    changes = few_blocks(backbone)
+    if 'arch' in changes and 'arch' in backbone:
+        changes['arch']['_delete_'] = True  # a name, which a dict is not merged into
+    return dict(backbone=changes)
+
+
 def classifier(path: Path, folder: Path) -> tuple[str, list[str]]:
     """A checkpoint of a config, and the names of its classes."""
-    model = mmpretrain.get_model(str(path))
+    model = mmpretrain.get_model(str(path), **few(path))
     count = model._config.model.head.num_classes
     let_class_win(model.head, count)
     classes = [f'kind{index}' for index in range(count)]
@@ -73,7 +83,7 @@ def classifier(path: Path, folder: Path) -> tuple[str, list[str]]:
 @pytest.mark.parametrize('path', [small(path) for path in CLASSIFIERS], ids=lambda path: path.stem)
 def test_classifier(path, files, tmp_path):
     checkpoint, classes = classifier(path, tmp_path)
-    inferencer = mmpretrain.ImageClassificationInferencer(str(path), checkpoint, device='cpu')
+    inferencer = mmpretrain.ImageClassificationInferencer(str(path), checkpoint, 'cpu', **few(path))
     pictures = tmp_path / 'pictures'
     answers = inferencer(files, batch_size=2, show_dir=str(pictures))  # of several sizes
     answers += inferencer(files[0]) + inferencer(cv2.imread(files[0]))
@@ -82,8 +92,8 @@ def test_classifier(path, files, tmp_path):
     assert {answer['pred_scores'].shape for answer in answers} == {(len(classes),)}
     assert sorted(picture.name for picture in pictures.iterdir()) == ['a.png', 'b.png', 'c.png']
     # by name
-    assert mmpretrain.get_model(path.stem).head.num_classes == len(classes)
-    answer = mmpretrain.inference_model(path.stem, files[0], pretrained=checkpoint)
+    model = mmpretrain.get_model(path.stem, pretrained=checkpoint, **few(path))
+    answer = mmpretrain.inference_model(model, files[0])
     assert answer['pred_class'] == 'kind1' and answer['pred_score'] > 0.9
     (tmp_path / 'model.pth').unlink()
 
@@ -123,7 +133,7 @@ def test_truncated_image_is_refused(path, files, tmp_path):
 def test_bands(files, tmp_path):
     rasterio = pytest.importorskip('rasterio')
     checkpoint, _ = classifier(BANDS, tmp_path)
-    inferencer = mmpretrain.ImageClassificationInferencer(str(BANDS), checkpoint, device='cpu')
+    inferencer = mmpretrain.ImageClassificationInferencer(str(BANDS), checkpoint, 'cpu', **few(BANDS))
     raster = str(tmp_path / 'scene.tif')
     bands = np.random.default_rng(0).integers(0, 4000, (4, 60, 70), np.uint16)
     settings = dict(driver='GTiff', count=4, height=60, width=70, dtype='uint16', crs='EPSG:32633')
@@ -140,10 +150,13 @@ def test_bands(files, tmp_path):
 
 
 def segmenter(path: Path, folder: Path) -> str:
-    """A checkpoint of a config."""
+    """A checkpoint of a config, with a smaller model, whose config is written beside it."""
     from mmseg.apis import init_model
 
-    model = init_model(str(path), device='cpu')
+    cfg = Config.fromfile(path)
+    shrink(cfg.model)
+    cfg.dump(folder / 'config.py')
+    model = init_model(str(folder / 'config.py'), device='cpu')
     count = model.decode_head.num_classes
     let_class_win(model.decode_head.conv_seg, count)
     meta = dict(classes=[f'kind{i}' for i in range(count)], palette=[[i, 2 * i, 90] for i in range(count)])
@@ -154,8 +167,8 @@ def segmenter(path: Path, folder: Path) -> str:
 def test_segmenter(path, files, tmp_path):
     from mmseg.apis import MMSegInferencer, inference_model, init_model
 
-    checkpoint = segmenter(path, tmp_path)
-    model = init_model(str(path), checkpoint, device='cpu')
+    checkpoint, config = segmenter(path, tmp_path), str(tmp_path / 'config.py')
+    model = init_model(config, checkpoint, device='cpu')
     assert model.dataset_meta['classes'][WINNER] == 'kind1'
     image = cv2.imread(files[0])
     samples = [inference_model(model, files[1]), *inference_model(model, [files[0], files[0]])]
@@ -163,7 +176,7 @@ def test_segmenter(path, files, tmp_path):
     assert {tuple(sample.pred_sem_seg.shape) for sample in samples[1:]} == {(97, 131)}
     assert all((sample.pred_sem_seg.data == WINNER).all() for sample in samples)
 
-    inferencer = MMSegInferencer(str(path), checkpoint, device='cpu')
+    inferencer = MMSegInferencer(config, checkpoint, device='cpu')
     for input in (files[0], image):  # odd sizes
         mask = inferencer(input)['predictions']
         assert mask.shape == (97, 131) and (mask == WINNER).all()

@@ -76,7 +76,8 @@ def run(task: str, work_dir: Path, args: argparse.Namespace) -> Outcome:
     """Train, test the best checkpoint, and collect the pictures."""
     config, options, epochs = TASKS[task], {'randomness.seed': args.seed}, args.epochs
     if args.data:
-        config, split, fitting = FOLDER_CONFIG, *split_folder(Path(args.data), work_dir)
+        config = FOLDER_CONFIG
+        split, fitting = split_folder(Path(args.data), work_dir)
         options.update(split)
         epochs = epochs or fitting
     if epochs is not None:

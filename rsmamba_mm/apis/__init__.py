@@ -4,8 +4,10 @@ from importlib import import_module
 
 from .. import _openmmlab  # noqa: F401 - cures come first
 from ..errors import OptionError
+from .folders import FolderSummary, classify_folder
 from .inference import ImagePredictor, predict_images
 from .options import (
+    add_folder_arguments,
     add_inference_arguments,
     add_raster_arguments,
     add_test_arguments,
@@ -24,6 +26,7 @@ _GEO = {
 }
 
 __all__ = [
+    'FolderSummary',
     'ImagePrediction',
     'ImagePredictor',
     'LandCoverPrediction',
@@ -31,10 +34,12 @@ __all__ = [
     'OptionError',
     'SceneClassifier',
     'ScenePrediction',
+    'add_folder_arguments',
     'add_inference_arguments',
     'add_raster_arguments',
     'add_test_arguments',
     'add_train_arguments',
+    'classify_folder',
     'predict_images',
     'prepare_test',
     'prepare_train',

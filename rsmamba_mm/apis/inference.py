@@ -82,8 +82,8 @@ class ImagePredictor:
         """Predict images one after the other; those that cannot be read bear an ``error``.
 
         Args:
-            files (Iterable[str | Path | np.ndarray]): The images, which may come from a generator; arrays
-                ``(H, W, bands)`` as the config loads them.
+            files (Iterable[str | Path | np.ndarray]): The images, which may come from a generator; also
+                ``zip://ARCHIVE!/NAME``, as a string, and arrays ``(H, W, bands)`` as the config loads them.
             batch_size (int): How many go through the model at a time; a segmenter's only where they are of
                 one size. Defaults to 1.
 
@@ -94,7 +94,9 @@ class ImagePredictor:
         for source in files:
             file = None if isinstance(source, np.ndarray) else Path(source)
             try:
-                image = self._reader(dict(img=source) if file is None else dict(img_path=str(file)))['img']
+                image = self._reader(dict(img=source) if file is None else dict(img_path=str(source)))[
+                    'img'
+                ]
             except (OSError, ValueError) as error:
                 yield from self._predicted(batch)
                 batch = []

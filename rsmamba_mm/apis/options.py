@@ -150,6 +150,20 @@ def add_raster_arguments(parser: ArgumentParser) -> None:
     _add_config_options(parser)
 
 
+def add_folder_arguments(parser: ArgumentParser) -> None:
+    """Add the options of ``tools/classify_folder.py``."""
+    parser.add_argument('config', help='config file of a classifier')
+    parser.add_argument('checkpoint', help='checkpoint of its model')
+    parser.add_argument(
+        'source', metavar='SOURCE', help='folder, list (.txt, .lst) or zip file of images, or an image'
+    )
+    parser.add_argument('--out', required=True, metavar='FILE.csv', help='file for the table')
+    parser.add_argument('--topk', type=int, default=5, metavar='K', help='classes an image (default: 5)')
+    parser.add_argument('--device', help='such as cpu or cuda:1 (default: a GPU if there is one)')
+    parser.add_argument('--batch-size', type=int, default=16, metavar='N', help='default: 16')
+    _add_config_options(parser)
+
+
 def completed(args: Namespace, add_arguments: Callable[[ArgumentParser], None]) -> Namespace:
     """Options with the defaults of those that a Python caller left out."""
     parser = ArgumentParser()

@@ -116,7 +116,8 @@ class SceneFolder(ClassificationDataset):
             f'{type(self).__name__}: no class folders in {candidates[0].resolve()}. Expected there: one '
             f'folder for each of {classes[0]}, {classes[1]}, … ({len(classes)} classes), as downloaded '
             f'from {self.HOMEPAGE}. Where they lie elsewhere: --cfg-options data_root=FOLDER. Then split '
-            f'them: {self._split_command("FOLDER")}'
+            f'them: {self._split_command("FOLDER")}. Or fetch and split them: '
+            f'python tools/download_dataset.py {self.SPLIT_NAME}'
         )
 
     def _split_command(self, folder: str | Path) -> str:

@@ -10,6 +10,8 @@ from mmcv.transforms import BaseTransform, LoadImageFromFile
 from mmengine.registry import TRANSFORMS
 from PIL import Image
 
+from .zips import gdal_path
+
 _CODE = np.array([65536, 256, 1])  # of a colour as one number
 
 
@@ -137,7 +139,7 @@ def read_bands(path: str, bands: Sequence[int] | None = None, fill: float = 0.0)
         with warnings.catch_warnings():
             # scenes cut out for classification often have no georeference, and need none
             warnings.simplefilter('ignore', rasterio.errors.NotGeoreferencedWarning)
-            with rasterio.open(path) as raster:
+            with rasterio.open(gdal_path(str(path))) as raster:
                 if bands is not None and max(bands) > raster.count:
                     raise ValueError(
                         f'{path} has {raster.count} bands, but band {max(bands)} is asked for: set the '

@@ -18,6 +18,37 @@ def initial_step_bias(like: Tensor, dt_min: float, dt_max: float, floor: float) 
     return step + torch.log(-torch.expm1(-step))  # inverse of softplus
 
 
+@torch.no_grad()
+def init_ssm(A_log: Tensor, D: Tensor, dt_weight: Tensor, dt_bias: Tensor, dt_range: tuple) -> None:
+    """Initialise state-space parameters in place (arXiv:2312.00752, Sec. 3.6): S4D-real A, D of ones,
+    steps log-uniform in a range.
+
+    Args:
+        A_log (Tensor): ``(…, N)``.
+        D (Tensor): Skip, of any shape.
+        dt_weight (Tensor): Projection of the step from its rank R, ``(…, R)``.
+        dt_bias (Tensor): Its bias, of any shape.
+        dt_range (tuple[float, float, float]): Smallest and largest step, and the bound below.
+    """
+    states = torch.arange(1, A_log.shape[-1] + 1, dtype=A_log.dtype, device=A_log.device)
+    A_log.copy_(states.log().expand_as(A_log))
+    nn.init.ones_(D)
+    bound = dt_weight.shape[-1] ** -0.5
+    nn.init.uniform_(dt_weight, -bound, bound)
+    dt_bias.copy_(initial_step_bias(dt_bias, *dt_range))
+
+
+def check_sizes(owner: str, **sizes: int) -> None:
+    """Refuse sizes that are no positive integers.
+
+    Raises:
+        ValueError: Naming the owner and the size.
+    """
+    for name, size in sizes.items():
+        if not isinstance(size, int) or size < 1:
+            raise ValueError(f'{owner}: {name} must be a positive integer, got {size!r}')
+
+
 class MultiPathMamba(BaseModule):
     """Mamba mixer whose weights several scan orders share (RSMamba, arXiv:2403.19654, Sec. III-C).
 
@@ -62,10 +93,9 @@ class MultiPathMamba(BaseModule):
         super().__init__(init_cfg)
         d_inner = 2 * d_model if d_inner is None else d_inner
         dt_rank = math.ceil(d_model / 16) if dt_rank is None else dt_rank
-        sizes = dict(d_model=d_model, d_inner=d_inner, d_state=d_state, d_conv=d_conv, dt_rank=dt_rank)
-        for name, size in sizes.items():
-            if not isinstance(size, int) or size < 1:
-                raise ValueError(f'Mamba: {name} must be a positive integer, got {size!r}')
+        check_sizes(
+            'Mamba', d_model=d_model, d_inner=d_inner, d_state=d_state, d_conv=d_conv, dt_rank=dt_rank
+        )
         self.d_model, self.d_inner, self.d_state, self.dt_rank = d_model, d_inner, d_state, dt_rank
         self.dt_range = (dt_min, dt_max, dt_init_floor)
 
@@ -88,14 +118,8 @@ class MultiPathMamba(BaseModule):
         super().init_weights()
         self._init_ssm()
 
-    @torch.no_grad()
     def _init_ssm(self) -> None:
-        """S4D-real A, D of ones, steps log-uniform in [dt_min, dt_max] (arXiv:2312.00752, Sec. 3.6)."""
-        states = torch.arange(1, self.d_state + 1, dtype=self.A_log.dtype)
-        self.A_log.copy_(states.log().expand_as(self.A_log))
-        nn.init.ones_(self.D)
-        nn.init.uniform_(self.dt_proj.weight, -(self.dt_rank**-0.5), self.dt_rank**-0.5)
-        self.dt_proj.bias.copy_(initial_step_bias(self.dt_proj.bias, *self.dt_range))
+        init_ssm(self.A_log, self.D, self.dt_proj.weight, self.dt_proj.bias, self.dt_range)
 
     def scan_paths(self, u: Tensor, orders: Tensor) -> Tensor:
         """Convolution, input-dependent parameters and scan of each path.

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from ..ops import fixed_orders, get_order, make_orders
-from ..ops.orders import kept
+from ..ops.orders import kept_orders
 
 
 def known_orders(option: str, names: Sequence[str]) -> tuple[str, ...]:
@@ -65,17 +65,13 @@ def block_orders(
     if not any_random(names):
         return fixed_orders(names, *grid, device, slots).expand(num_blocks, -1, -1)
     if training:
-        return torch.stack([make_orders(names, *grid, slots) for _ in range(num_blocks)]).to(device)
-    return _repeatable_orders(names, *grid, slots, num_blocks, seed, device)
+        return _sent(torch.stack([make_orders(names, *grid, slots) for _ in range(num_blocks)]), device)
+    return kept_orders(names, *grid, device, slots, num_blocks, seed)
 
 
-@torch.compiler.assume_constant_result
-def _repeatable_orders(*arguments) -> Tensor:
-    return _kept_draws(*arguments)
-
-
-@kept
-def _kept_draws(names, height, width, slots, num_blocks, seed, device) -> Tensor:
-    generator = torch.Generator().manual_seed(seed)
-    orders = [make_orders(names, height, width, slots, generator) for _ in range(num_blocks)]
-    return torch.stack(orders).to(device)
+def _sent(orders: Tensor, device: torch.device) -> Tensor:
+    """Orders on a device. A GPU copies them when it comes to it; from unpinned memory each forward would
+    wait until all work before it is done."""
+    if device.type != 'cuda' or torch.compiler.is_compiling():
+        return orders.to(device)
+    return orders.pin_memory().to(device, non_blocking=True)

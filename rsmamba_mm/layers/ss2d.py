@@ -12,7 +12,7 @@ from mmengine.model import BaseModule
 from torch import Tensor, nn
 
 from ..ops import compute_dtype, multi_order_scan
-from .mamba import initial_step_bias
+from .mamba import check_sizes, init_ssm
 from .scan_orders import block_orders, known_orders
 
 DIRECTIONS = ('forward', 'column', 'reverse', 'column_reverse')
@@ -60,10 +60,7 @@ class SS2D(BaseModule):
         super().__init__(init_cfg)
         inner = int(ssm_ratio * dim)
         dt_rank = math.ceil(dim / 16) if dt_rank is None else dt_rank
-        sizes = dict(dim=dim, d_state=d_state, d_inner=inner, d_conv=d_conv, dt_rank=dt_rank)
-        for name, size in sizes.items():
-            if not isinstance(size, int) or size < 1:
-                raise ValueError(f'SS2D: {name} must be a positive integer, got {size!r}')
+        check_sizes('SS2D', dim=dim, d_state=d_state, d_inner=inner, d_conv=d_conv, dt_rank=dt_rank)
         if d_conv % 2 == 0:
             raise ValueError(f'SS2D: d_conv must be odd, got {d_conv}')
         self.d_state, self.dt_rank = d_state, dt_rank
@@ -86,16 +83,10 @@ class SS2D(BaseModule):
         super().init_weights()
         self._init_ssm()
 
-    @torch.no_grad()
     def _init_ssm(self) -> None:
-        """As :class:`MultiPathMamba`, for each direction."""
-        states = torch.arange(1, self.d_state + 1, dtype=self.A_logs.dtype, device=self.A_logs.device)
-        self.A_logs.copy_(states.log().expand_as(self.A_logs))
-        nn.init.ones_(self.Ds)
         for weight in self.x_proj_weight:
             nn.init.kaiming_uniform_(weight, a=math.sqrt(5))  # as nn.Linear
-        nn.init.uniform_(self.dt_projs_weight, -(self.dt_rank**-0.5), self.dt_rank**-0.5)
-        self.dt_projs_bias.copy_(initial_step_bias(self.dt_projs_bias, *self.dt_range))
+        init_ssm(self.A_logs, self.Ds, self.dt_projs_weight, self.dt_projs_bias, self.dt_range)
 
     def forward(self, x: Tensor) -> Tensor:
         """Mix the tokens of an image.

@@ -8,7 +8,7 @@ from torch import Tensor
 from .backends import reference
 from .backends.contract import check_like, check_orders_outside, check_orders_range, check_orders_type
 from .backends.registry import choose, serving_backend
-from .numerics import operator_body
+from .numerics import operator_body, reduce_to
 
 
 def multi_order_conv1d(
@@ -25,8 +25,8 @@ def multi_order_conv1d(
 
     Args:
         x (Tensor): ``(B, L, E)``, in token order.
-        weight (Tensor): ``(E, W)``.
-        bias (Tensor, optional): ``(E,)``.
+        weight (Tensor): ``(E, W)`` shared by the orders or ``(K, E, W)``.
+        bias (Tensor, optional): ``(E,)`` or ``(K, E)``.
         orders (Tensor): ``(K, L)`` int64, each row a permutation of the tokens.
         activation (str, optional): ``'silu'`` or None. Defaults to ``'silu'``.
 
@@ -58,16 +58,22 @@ def _check(x: Tensor, weight: Tensor, bias: Tensor | None, orders: Tensor) -> No
         if tensor is not None and tensor.device != x.device:
             raise ValueError(f'conv1d: {name} is on {tensor.device} and x on {x.device}')
     check_orders_type('conv1d', orders, x.device)
-    if x.dim() != 3 or weight.dim() != 2 or weight.shape[0] != x.shape[2]:
+    if x.dim() != 3 or weight.dim() not in (2, 3):
         raise ValueError(
-            f'conv1d: x must be (B, L, E) and weight (E, W), got {tuple(x.shape)} and {tuple(weight.shape)}'
+            'conv1d: x must be (B, L, E) and weight (E, W) or (K, E, W), got '
+            f'{tuple(x.shape)} and {tuple(weight.shape)}'
         )
     if orders.dim() != 2 or orders.shape[1] != x.shape[1]:
         raise ValueError(
             f'conv1d: orders must be (K, {x.shape[1]}) for x of {tuple(x.shape)}, got {tuple(orders.shape)}'
         )
-    if bias is not None and bias.shape != weight.shape[:1]:
-        raise ValueError(f'conv1d: bias must be ({weight.shape[0]},), got {tuple(bias.shape)}')
+    paths, channels, taps = len(orders), x.shape[2], weight.shape[-1]
+    for name, tensor, shape in (('weight', weight, (channels, taps)), ('bias', bias, (channels,))):
+        if tensor is not None and tensor.shape not in (shape, (paths, *shape)):
+            raise ValueError(
+                f'conv1d: {name} must be {shape} or {(paths, *shape)} beside x of {tuple(x.shape)} and '
+                f'{paths} orders, got {tuple(tensor.shape)}'
+            )
 
 
 @torch.library.custom_op('rsmamba_mm::conv1d', mutates_args=())
@@ -101,7 +107,8 @@ def _conv1d_backward(
     check_like('conv1d', x, grad_y=(grad_y, (x.shape[0], len(orders), *x.shape[1:])))
     run = serving_backend(backend, 'supports_conv', x, weight).conv_backward
     grad_x, grad_weight, grad_bias = run(grad_y, x, weight, bias, orders, silu)
-    return grad_x, grad_weight, x.new_empty(0) if grad_bias is None else grad_bias
+    grad_bias = x.new_empty(0) if bias is None else reduce_to(grad_bias, bias)
+    return reduce_to(grad_x, x), reduce_to(grad_weight, weight), grad_bias
 
 
 @_conv1d_backward.register_fake

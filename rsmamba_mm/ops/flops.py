@@ -42,7 +42,7 @@ def step_flops_of_shapes(
 def conv_flops_of_shapes(x, weight, bias, orders, *args, **kwargs) -> int:
     """Multiply-adds of the causal convolution, two operations each."""
     batch, length, channels = x
-    return 2 * batch * orders[0] * length * channels * weight[1]
+    return 2 * batch * orders[0] * length * channels * weight[-1]
 
 
 @register_flop_formula(scan._scan._opoverload.overloadpacket)

@@ -5,8 +5,9 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from .backends import load_backend, offers, reference, resolve_backend
+from .backends import offers, reference, resolve_backend
 from .backends.contract import check_like
+from .backends.registry import serving_backend
 from .numerics import operator_body
 
 
@@ -75,7 +76,7 @@ def _fused(y: Tensor) -> str | None:
 @operator_body
 def _pool(y: Tensor, z: Tensor, backend: str) -> Tensor:
     _check(y, z)
-    return load_backend(backend).pool_forward(y, z)
+    return serving_backend(backend, '', y).pool_forward(y, z)
 
 
 @_pool.register_fake
@@ -88,7 +89,7 @@ def _(y, z, backend):
 def _pool_backward(grad: Tensor, y: Tensor, z: Tensor, backend: str) -> tuple[Tensor, Tensor]:
     _check(y, z)
     check_like('paths', y, grad=(grad, (*y.shape[:2], y.shape[3])))
-    return load_backend(backend).pool_backward(grad, y, z)
+    return serving_backend(backend, '', y).pool_backward(grad, y, z)
 
 
 @_pool_backward.register_fake
@@ -100,7 +101,7 @@ def _(grad, y, z, backend):
 @operator_body
 def _merge(y: Tensor, z: Tensor, weights: Tensor, backend: str) -> Tensor:
     _check(y, z, weights)
-    return load_backend(backend).merge_forward(y, z, weights)
+    return serving_backend(backend, '', y).merge_forward(y, z, weights)
 
 
 @_merge.register_fake
@@ -115,7 +116,7 @@ def _merge_backward(
 ) -> tuple[Tensor, Tensor, Tensor]:
     _check(y, z, weights)
     check_like('paths', y, grad=(grad, tuple(z.shape)))
-    return load_backend(backend).merge_backward(grad, y, z, weights)
+    return serving_backend(backend, '', y).merge_backward(grad, y, z, weights)
 
 
 @_merge_backward.register_fake

@@ -31,13 +31,14 @@ def mamba_inner(
 
     Args:
         x (Tensor): ``(B, L, E)``, in token order.
-        conv_weight (Tensor): ``(E, W)``.
-        conv_bias (Tensor, optional): ``(E,)``.
-        x_proj_weight (Tensor): ``(R + 2N, E)``.
-        dt_proj_weight (Tensor): ``(E, R)``.
-        dt_proj_bias (Tensor, optional): ``(E,)``.
-        A (Tensor): ``(E, N)``.
-        D (Tensor, optional): ``(E,)``.
+        conv_weight (Tensor): ``(E, W)``; this and each of the following may also be of each order on its
+            own, here ``(K, E, W)``.
+        conv_bias (Tensor, optional): ``(E,)`` or ``(K, E)``.
+        x_proj_weight (Tensor): ``(R + 2N, E)`` or ``(K, R + 2N, E)``.
+        dt_proj_weight (Tensor): ``(E, R)`` or ``(K, E, R)``.
+        dt_proj_bias (Tensor, optional): ``(E,)`` or ``(K, E)``.
+        A (Tensor): ``(E, N)`` or ``(K, E, N)``.
+        D (Tensor, optional): ``(E,)`` or ``(K, E)``.
         orders (Tensor): ``(K, L)`` int64, each row a permutation of the tokens.
 
     Returns:
@@ -47,21 +48,49 @@ def mamba_inner(
         ValueError: If the shapes do not fit together.
         RuntimeError: If the forced backend cannot run.
     """
+    _check_projection(x_proj_weight, dt_proj_weight, A, orders)
     tensors = (x, conv_weight, conv_bias, x_proj_weight, dt_proj_weight, dt_proj_bias, A, D)
     differentiable = torch.is_grad_enabled() and any(t is not None and t.requires_grad for t in tensors)
     # a trace, as MMEngine's counter makes one, should show the operators
     if differentiable and resolve_backend(x.device) != 'reference' and not torch.jit.is_tracing():
         return _MambaInner.apply(*tensors, orders)
     u = multi_order_conv1d(x, conv_weight, conv_bias, orders)
-    dt, B, C = _parts(F.linear(u, x_proj_weight), dt_proj_weight, A)
+    dt, B, C = _parts(_project(u, x_proj_weight), dt_proj_weight, A)
     return multi_order_scan(
         u, dt, A, B, C, D, orders, dt_proj_bias, delta_weight=dt_proj_weight, delta_softplus=True
     )
 
 
+def _check_projection(weight: Tensor, dt_weight: Tensor, A: Tensor, orders: Tensor) -> None:
+    """Refuse a projection that does not fit; the other shapes the operators check."""
+    if A.dim() in (2, 3) and dt_weight.dim() in (2, 3):
+        shape = (dt_weight.shape[-1] + 2 * A.shape[-1], A.shape[-2])
+        if weight.shape not in (shape, (len(orders), *shape)):
+            raise ValueError(
+                f'mamba_inner: x_proj_weight must be {shape} or {(len(orders), *shape)} beside '
+                f'dt_proj_weight of {tuple(dt_weight.shape)} and A of {tuple(A.shape)}, got '
+                f'{tuple(weight.shape)}'
+            )
+
+
+def _project(u: Tensor, weight: Tensor) -> Tensor:
+    """``(B, K, L, E)`` to ``(B, K, L, X)``, by one weight ``(X, E)`` or one for each order."""
+    return F.linear(u, weight) if weight.dim() == 2 else torch.einsum('bkle,kxe->bklx', u, weight)
+
+
+def _project_backward(grad: Tensor, u: Tensor, weight: Tensor, grad_u: Tensor) -> Tensor:
+    """Gradient of the weight of :func:`_project`; that of u is added to ``grad_u``."""
+    if weight.dim() == 2:
+        grad = grad.flatten(0, -2)
+        grad_u.flatten(0, -2).addmm_(grad.to(grad_u.dtype), weight.to(grad_u.dtype))
+        return grad.mT @ u.flatten(0, -2).to(grad.dtype)
+    grad_u += torch.einsum('bklx,kxe->bkle', grad.to(grad_u.dtype), weight.to(grad_u.dtype))
+    return torch.einsum('bklx,bkle->kxe', grad, u.to(grad.dtype))
+
+
 def _parts(projected: Tensor, dt_weight: Tensor, A: Tensor) -> tuple[Tensor, ...]:
     """The parts of the projection: low-rank step, B and C."""
-    rank, states = dt_weight.shape[1], A.shape[1]
+    rank, states = dt_weight.shape[-1], A.shape[-1]
     return projected.split([rank, states, states], dim=-1)
 
 
@@ -70,7 +99,7 @@ class _MambaInner(torch.autograd.Function):
     def forward(ctx, x, conv_weight, conv_bias, x_proj_weight, dt_weight, dt_bias, A, D, orders):
         conv_backend = choose(x.device, 'supports_conv', x, conv_weight)
         u = multi_order_conv1d(x, conv_weight, conv_bias, orders)
-        projected = F.linear(u, x_proj_weight)
+        projected = _project(u, x_proj_weight)
         dt, B, C = _parts(projected, dt_weight, A)
         scan = (u, dt, A, B, C, D, dt_bias, dt_weight, orders, True)
         scan_backend = resolve_backend(x.device, ScanInputs(*scan))
@@ -95,10 +124,8 @@ class _MambaInner(torch.autograd.Function):
                 grad_y, None, u, dt, A, B, C, D, dt_bias, dt_weight, orders, True, kept, scan_backend
             )
         )
-        grad_projected = torch.cat([grad_dt, grad_B, grad_C], -1).flatten(0, -2)
-        grad_weight = grad_projected.mT @ u.flatten(0, -2).to(grad_projected.dtype)
+        grad_weight = _project_backward(torch.cat([grad_dt, grad_B, grad_C], -1), u, weight, grad_u)
         del u
-        grad_u.flatten(0, -2).addmm_(grad_projected.to(grad_u.dtype), weight.to(grad_u.dtype))
         grad_x, grad_conv_weight, grad_conv_bias = torch.ops.rsmamba_mm.conv1d_backward(
             grad_u, x, conv_weight, conv_bias, orders, True, conv_backend
         )

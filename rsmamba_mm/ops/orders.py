@@ -254,17 +254,55 @@ def fixed_orders(
     random = [name for name in names if get_order(name).random]
     if random:
         raise ValueError(f'scan order {random[0]!r} is random, and fixed_orders keeps what it makes')
-    return _constant_orders(tuple(names), height, width, device, tuple(cls_slots))
+    return kept_orders(names, height, width, device, cls_slots)[0]
 
 
-@torch.compiler.assume_constant_result
-def _constant_orders(*arguments) -> Tensor:
-    return _kept_orders(*arguments)
+def kept_orders(
+    names: Sequence[str],
+    height: int,
+    width: int,
+    device: torch.device,
+    cls_slots: Sequence[int] = (),
+    num_blocks: int = 1,
+    seed: int = 0,
+) -> Tensor:
+    """Orders of a model's blocks, ``(num_blocks, K, L)`` int64, on a device and kept there.
+
+    Random ones are drawn from the seed for each block. The last 64 results are kept.
+
+    Raises:
+        ValueError: If one of the orders is unknown or no permutation.
+    """
+    if torch.compiler.is_dynamo_compiling():
+        # a compiled graph looks them up when it runs, and so holds for other grids as well
+        like = torch.empty(0, device=device)
+        return torch.ops.rsmamba_mm.kept_orders(
+            like, '\n'.join(names), height, width, list(cls_slots), num_blocks, seed
+        )
+    return _kept_orders(tuple(names), height, width, device, tuple(cls_slots), num_blocks, seed)
 
 
 @kept
-def _kept_orders(names, height, width, device, cls_slots) -> Tensor:
-    return make_orders(names, height, width, cls_slots).to(device)
+def _kept_orders(names, height, width, device, cls_slots, num_blocks, seed) -> Tensor:
+    generator = torch.Generator().manual_seed(seed)
+    orders = [make_orders(names, height, width, cls_slots, generator) for _ in range(num_blocks)]
+    return torch.stack(orders).to(device)
+
+
+@torch.library.custom_op('rsmamba_mm::kept_orders', mutates_args=())
+def _looked_up(
+    like: Tensor, names: str, height: int, width: int, cls_slots: Sequence[int], num_blocks: int, seed: int
+) -> Tensor:
+    # a copy: compiled code may use the memory of a result again
+    return _kept_orders(
+        tuple(names.split('\n')), height, width, like.device, tuple(cls_slots), num_blocks, seed
+    ).clone()
+
+
+@_looked_up.register_fake
+def _(like, names, height, width, cls_slots, num_blocks, seed):
+    length = height * width + len(cls_slots)
+    return like.new_empty(num_blocks, names.count('\n') + 1, length, dtype=torch.long)
 
 
 def invert_orders(orders: Tensor) -> Tensor:

@@ -8,71 +8,10 @@ import torch
 from torch import Tensor
 
 from .backends import use_backend
+from .backends.judge import relative_errors, scan_inputs
 from .scan import multi_order_scan
 
-
-def scan_inputs(
-    batch: int,
-    paths: int,
-    length: int,
-    channels: int,
-    states: int,
-    dtype: torch.dtype = torch.float32,
-    *,
-    shared: bool = True,
-    one_u: bool = False,
-    skip: bool = True,
-    bias: bool = True,
-    softplus: bool = True,
-    rank: int = 0,
-    generator: torch.Generator | None = None,
-) -> dict[str, Tensor]:
-    """Tensors of a scan as a mixer makes them: activations in the dtype, parameters in at least float32.
-
-    Args:
-        batch (int): Images B.
-        paths (int): Orders K.
-        length (int): Tokens L.
-        channels (int): Channels E.
-        states (int): States N of a channel.
-        dtype (torch.dtype): Of the activations. Defaults to float32.
-        shared (bool): Whether the orders share the parameters. Defaults to True.
-        one_u (bool): Whether they read one input. Defaults to False.
-        skip (bool): Whether there is a D. Defaults to True.
-        bias (bool): Whether there is a delta_bias. Defaults to True.
-        softplus (bool): Whether softplus is to follow; without it the steps are small and positive, for a
-            negative one grows without bound. Defaults to True.
-        rank (int): Rank of the step sizes; 0 gives them in full. Defaults to 0.
-        generator (torch.Generator, optional): Defaults to a new one of seed 0.
-
-    Returns:
-        dict[str, Tensor]: Arguments of :func:`rsmamba_mm.ops.multi_order_scan`.
-    """
-    generator = torch.Generator().manual_seed(0) if generator is None else generator
-    own, wide = () if shared else (paths,), torch.promote_types(dtype, torch.float32)
-
-    def draw(*shape: int, to: torch.dtype = dtype) -> Tensor:
-        # in float64 first, so that one seed gives the same numbers in every dtype
-        return torch.randn(*shape, generator=generator, dtype=torch.float64).to(to)
-
-    def step(x: Tensor) -> Tensor:
-        return x if softplus else x.abs() / 16
-
-    delta = step(draw(batch, paths, length, rank or channels))
-    inputs = dict(
-        u=draw(batch, 1 if one_u else paths, length, channels),
-        delta=delta,
-        A=-draw(*own, channels, states, to=wide).exp(),
-        B=draw(batch, paths, length, states),
-        C=draw(batch, paths, length, states),
-    )
-    if skip:
-        inputs['D'] = draw(*own, channels, to=wide)
-    if bias:
-        inputs['delta_bias'] = step(draw(*own, channels, to=wide))
-    if rank:
-        inputs['delta_weight'] = draw(*own, channels, rank, to=wide)
-    return inputs
+__all__ = ['exact_scan', 'relative_errors', 'run_scan', 'scan_inputs']
 
 
 def run_scan(
@@ -122,21 +61,3 @@ def run_scan(
 def exact_scan(inputs: Mapping[str, Tensor | None], **options) -> dict[str, Tensor]:
     """As :func:`run_scan`, by the reference in float64 on the CPU."""
     return run_scan('reference', inputs, device='cpu', dtype=torch.float64, **options)
-
-
-def relative_errors(ours: dict[str, Tensor], exact: dict[str, Tensor]) -> dict[str, float]:
-    """Largest difference of each tensor, relative to the largest entry of the exact one.
-
-    Args:
-        ours (dict[str, Tensor]): Of :func:`run_scan`.
-        exact (dict[str, Tensor]): Of :func:`exact_scan`.
-
-    Returns:
-        dict[str, float]: By name; infinite where there is a NaN.
-    """
-    errors = {}
-    for name, expected in exact.items():
-        scale = expected.abs().max().clamp(min=1e-6)
-        error = ((ours[name].double().cpu() - expected).abs().max() / scale).item()
-        errors[name] = error if error == error else float('inf')
-    return errors

@@ -17,6 +17,26 @@ def test_training_draws_anew_for_each_block_in_block_order():
     assert not torch.equal(orders, block_orders(NAMES, (3, 4), CPU, True, 3))
 
 
+def test_training_waits_for_no_copy_to_a_gpu(monkeypatch):
+    """With the GPU's part written down instead of done."""
+    calls = []
+
+    def to(orders, device, **options):
+        calls.append((device.type, options))
+        return orders
+
+    monkeypatch.setattr(torch.Tensor, 'pin_memory', lambda orders: calls.append('pinned') or orders)
+    monkeypatch.setattr(torch.Tensor, 'to', to)
+    torch.manual_seed(3)
+    orders = block_orders(['shuffle'], (3, 4), torch.device('cuda'), training=True, num_blocks=2)
+    assert calls == ['pinned', ('cuda', dict(non_blocking=True))]
+    torch.manual_seed(3)
+    assert torch.equal(orders[:, 0], torch.stack([torch.randperm(12) for _ in range(2)]))
+    calls.clear()
+    block_orders(['shuffle'], (3, 4), CPU, training=True)
+    assert calls == [('cpu', {})]
+
+
 def test_evaluation_repeats_by_its_seed_and_leaves_the_global_generator_alone():
     torch.manual_seed(3)
     with torch.inference_mode():

@@ -4,6 +4,7 @@ import pytest
 import torch
 from mmengine.registry import MODELS, init_default_scope
 from mmengine.structures import PixelData
+from model_tester import REST
 from torch import nn
 
 import rsmamba_mm.models  # noqa: F401 - registers
@@ -11,12 +12,6 @@ import rsmamba_mm.models  # noqa: F401 - registers
 pytest.importorskip('mmseg')
 pytest.importorskip('mmpretrain')
 
-REST = dict(
-    type='ResT',
-    arch=dict(
-        embed_dims=(8, 16, 32, 64), num_heads=(1, 2, 4, 8), depths=(1, 1, 1, 1), sr_ratios=(8, 4, 2, 1)
-    ),
-)
 MIXER = dict(type='RSMamba', arch=dict(embed_dims=32, num_layers=4, feedforward_channels=64), img_size=64)
 MSD = dict(type='MambaSegDecoder', in_channels=(8, 16, 32, 64), drop_path_rate=0)
 RESNET = dict(type='mmpretrain.ResNet', depth=18, out_indices=(0, 1, 2, 3))

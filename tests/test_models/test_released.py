@@ -1,11 +1,11 @@
 """Released checkpoints: files of exactly the format of the authors' training program."""
 
-import subprocess
 import sys
 import types
 
 import pytest
 import torch
+from commands import call
 
 from rsmamba_mm.errors import OptionError
 from rsmamba_mm.models.released import read_tensors, unetmamba_to_mmseg
@@ -88,17 +88,13 @@ def test_without_lsm(network, tmp_path):
         assert not any('lsm' in name for name in state_dict) and count(bare) == 13_891_306
 
 
-def test_command(root, lightning_file, tmp_path):
-    tool = root / 'tools/model_converters/unetmamba_to_mmseg.py'
-    out = tmp_path / 'converted' / 'unetmamba.pth'
-    command = [sys.executable, tool, lightning_file, out]
-    result = subprocess.run([*command, '--without-lsm'], capture_output=True, text=True, cwd=root)
+def test_command(lightning_file, tmp_path):
+    tool, out = 'model_converters/unetmamba_to_mmseg.py', tmp_path / 'converted' / 'unetmamba.pth'
+    result = call(tool, lightning_file, out, '--without-lsm')
     assert result.returncode == 0, result.stderr
     assert '13,891,306 parameters' in result.stdout
     unetmamba(with_lsm=False).load_state_dict(torch.load(out, weights_only=True)['state_dict'])
-    result = subprocess.run(
-        [sys.executable, tool, 'none.ckpt', out], capture_output=True, text=True, cwd=root
-    )
+    result = call(tool, 'none.ckpt', out)
     assert result.returncode == 2 and 'checkpoint not found: none.ckpt' in result.stderr
 
 

@@ -1,9 +1,26 @@
 import pytest
 import torch
 from mmengine.config import ConfigDict
+from model_tester import REST, ModelTester
 
 pytest.importorskip('mmseg.models')
 from rsmamba_mm.models import SmoothEncoderDecoder
+
+
+class TestSmoothEncoderDecoder(ModelTester):
+    config = ConfigDict(
+        type='SmoothEncoderDecoder',
+        backbone=REST,
+        neck=dict(type='MambaSegDecoder', in_channels=(8, 16, 32, 64), drop_path_rate=0),
+        decode_head=dict(type='PixelHead', in_channels=8, num_classes=5),
+        test_cfg=dict(mode='whole'),
+    )
+    sizes = [(64, 64)]  # mmseg resizes what a head gives of other sizes only where it predicts
+    half_dtypes, half_error = [torch.bfloat16], 0.1  # as those of ResT
+    refusals = [(dict(decode_haed=None), TypeError, "unexpected keyword argument 'decode_haed'")]
+
+    def shapes(self, batch, size):
+        return [(batch, 5, *size)]
 
 
 class Windows(SmoothEncoderDecoder):

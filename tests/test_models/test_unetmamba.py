@@ -9,6 +9,8 @@ import torch.nn.functional as F
 from mmengine.config import Config, ConfigDict
 from mmengine.optim import OptimWrapper
 from mmengine.registry import MODELS, init_default_scope
+from model_tester import REST, ModelTester, maps, strided
+from parity import assert_parity
 
 from rsmamba_mm.models import MambaSegDecoder, SoftCrossEntropyLoss, SoftDiceLoss
 from rsmamba_mm.models.complexity import count_operations
@@ -94,6 +96,7 @@ def test_pixel_head_is_the_convolution_of_mmsegs_fcn_head():
         assert torch.equal(p.grad, q.grad)
 
 
+@pytest.mark.slow
 def test_published_costs():
     model, shape = unetmamba(), (1, 3, 1024, 1024)
     adds, scans = count_operations(model, shape)
@@ -131,6 +134,10 @@ def test_published_outputs_and_gradients():
     pairs.append((main(neck.eval()(inputs)), golden['y_eval'], 1e-4))
     for ours, theirs, tolerance in pairs:
         assert (ours - theirs).norm() <= tolerance * theirs.norm()
+
+
+def test_small_fixture_of_parity():
+    assert_parity('msd_decoder')
 
 
 def test_published_loss():
@@ -209,9 +216,8 @@ class TestLosses:
 
 
 HEADS = dict(decode_head=dict(in_channels=8, channels=8), auxiliary_head=dict(in_channels=(32, 16, 8)))
-TINY = dict(embed_dims=(8, 16, 32, 64), num_heads=(1, 2, 4, 8), depths=(1, 1, 1, 1), sr_ratios=(8, 4, 2, 1))
 BACKBONES = {
-    'ResT': (dict(type='ResT', arch=TINY), dict(in_channels=(8, 16, 32, 64))),
+    'ResT': (REST, dict(in_channels=(8, 16, 32, 64))),
     'ResNet-18': (
         dict(type='mmpretrain.ResNet', depth=18, out_indices=(0, 1, 2, 3)),
         dict(in_channels=(64, 128, 256, 512)),
@@ -301,36 +307,63 @@ def test_inference_at_any_size_is_the_same_without_lsm(size):
     torch.testing.assert_close(model.predict(x, samples(1, size, 4))[0].seg_logits.data, predictions[0])
 
 
-def test_lookups_by_name_need_no_custom_import():
-    for name in (
-        'ResT',
-        'MambaSegDecoder',
-        'LocalSupervisionHead',
-        'PixelHead',
-        'SoftCrossEntropyLoss',
-        'SoftDiceLoss',
-    ):
+class TestMambaSegDecoder(ModelTester):
+    config = dict(type='MambaSegDecoder', in_channels=(8, 16, 32, 64), drop_path_rate=0)
+    refusals = [
+        (dict(depths=(2, 2)), ValueError, r'one number for each map but the deepest, got depths=\[2, 2\]'),
+        (dict(pyramid=(4, 2, 1, 0.5)), ValueError, 'the maps have equal channels'),
+        (dict(orders=['spiral']), ValueError, r"unknown scan order 'spiral'\. Known orders: "),
+    ]
+
+    def inputs(self, batch, size):
+        return maps(batch, size, (8, 16, 32, 64), (4, 8, 16, 32))
+
+    def shapes(self, batch, size):
+        height, width = strided(size, 4)
+        return [
+            *((batch, c, *strided(size, s)) for c, s in ((32, 16), (16, 8), (8, 4))),
+            (batch, 8, 4 * height, 4 * width),
+        ]
+
+    @pytest.mark.slow
+    @torch.no_grad()
+    def test_a_compiled_one_takes_other_sizes(self):
+        model = self.build().eval()
+        torch._dynamo.reset()
+        compiled = torch.compile(model, backend='aot_eager', fullgraph=True)
+        for size in (64, 96):
+            x = self.inputs(1, (size, size))
+            torch.testing.assert_close(compiled(x)[-1], model(x)[-1])
+
+
+class TestLocalSupervisionHead(ModelTester):
+    config = dict(type='LocalSupervisionHead', in_channels=(32, 16, 8), num_classes=5, dropout_ratio=0)
+    refusals = [(dict(num_clases=4), TypeError, 'unexpected keyword')]
+
+    def inputs(self, batch, size):
+        return maps(batch, size, (32, 16, 8, 8), (16, 8, 4, 1))
+
+    def shapes(self, batch, size):
+        return [(batch, 5, *size)]
+
+
+class TestPixelHead(TestLocalSupervisionHead):
+    config = dict(type='PixelHead', in_channels=8, num_classes=5)
+    refusals = [
+        (dict(num_clases=4), TypeError, 'unexpected keyword'),
+        (dict(channels=32), ValueError, r'from in_channels=8 to the classes: leave channels=32 out'),
+    ]
+
+
+def test_maps_that_are_not_there_are_missed():
+    with pytest.raises(ValueError, match=r"4 maps are expected, .* got 1: set the backbone's out_indices"):
+        MambaSegDecoder((8, 16, 32, 64))([torch.randn(1, 8, 4, 4)])
+
+
+def test_losses_are_built_by_name():
+    for name in ('SoftCrossEntropyLoss', 'SoftDiceLoss'):
         assert type(MODELS.build(dict(type=f'rsmamba_mm.{name}'))).__name__ == name
 
 
-def test_refusals():
-    with pytest.raises(ValueError, match=r'one number for each map but the deepest, got depths=\[2, 2\]'):
-        MambaSegDecoder(depths=(2, 2))
-    with pytest.raises(ValueError, match='the maps have equal channels'):
-        MambaSegDecoder(pyramid=(4, 2, 1, 0.5))
-    with pytest.raises(ValueError, match=r"unknown scan order 'spiral'\. Known orders: "):
-        MODELS.build(dict(type='MambaSegDecoder', orders=['spiral']))
-    with pytest.raises(ValueError, match=r"4 maps are expected, .* got 1: set the backbone's out_indices"):
-        MambaSegDecoder((8, 16, 32, 64))([torch.randn(1, 8, 4, 4)])
-    with pytest.raises(TypeError, match='unexpected keyword'):
-        LocalSupervisionHead(num_clases=4)
-    with pytest.raises(TypeError, match='unexpected keyword'):
-        PixelHead(num_clases=4)
-
-
 def test_pixel_head_has_no_channels_of_its_own():
-    from rsmamba_mm import PixelHead
-
     assert count(PixelHead(64, 6, channels=64)) == 390
-    with pytest.raises(ValueError, match=r'from in_channels=64 to the classes: leave channels=32 out'):
-        PixelHead(64, 6, channels=32)

@@ -68,6 +68,7 @@ def test_forced_backend_that_cannot_run_says_why():
     ('value', 'expected'),
     [('reference', 'reference'), ('auto', None), ('mystery', 'unknown scan backend')],
 )
+@pytest.mark.slow
 def test_environment_variable(value, expected):
     code = (
         'import sys, torch; from rsmamba_mm.ops import resolve_backend as r\n'

@@ -5,8 +5,9 @@ import dataclasses
 import pytest
 import torch
 
-from rsmamba_mm.ops import compute_dtype, numerics
-from rsmamba_mm.ops.backends import ScanInputs, reference
+from rsmamba_mm.ops import build, compute_dtype, numerics
+from rsmamba_mm.ops.backends import ScanInputs, mamba_ssm, probes, reference
+from rsmamba_mm.ops.backends.cpu import build as cpu_build
 
 
 def tensors(**others):
@@ -52,6 +53,9 @@ def test_names_that_moved_say_where_they_went():
     for name in ('rows', 'reduce_to'):
         with pytest.warns(DeprecationWarning, match=rf'moved to rsmamba_mm\.ops\.numerics\.{name}'):
             assert getattr(reference, name) is getattr(numerics, name)
+    with pytest.warns(DeprecationWarning, match=r'probes\.mamba_ssm has moved to .*\.mamba_ssm\.probe'):
+        assert probes.mamba_ssm is mamba_ssm.probe
+    assert build.library is cpu_build.library
     assert reference.compute_dtype is compute_dtype
     with pytest.raises(AttributeError, match="has no attribute 'flops'"):
         _ = reference.flops

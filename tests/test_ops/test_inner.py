@@ -2,7 +2,6 @@
 
 import pytest
 import torch
-import torch.nn.functional as F
 
 from rsmamba_mm.ops import make_orders, mamba_inner, multi_order_conv1d, multi_order_scan, use_backend
 
@@ -10,17 +9,17 @@ ORDERS = make_orders(['forward', 'reverse', 'shuffle'], 3, 7)
 CHANNELS, RANK, STATES = 10, 3, 4
 
 
-def arguments(dtype=torch.float64, absent=()):
+def arguments(dtype=torch.float64, absent=(), own=()):
     torch.manual_seed(0)
     shapes = dict(
         x=(2, 21, CHANNELS),
-        conv_weight=(CHANNELS, 4),
-        conv_bias=(CHANNELS,),
-        x_proj_weight=(RANK + 2 * STATES, CHANNELS),
-        dt_proj_weight=(CHANNELS, RANK),
-        dt_proj_bias=(CHANNELS,),
-        A=(CHANNELS, STATES),
-        D=(CHANNELS,),
+        conv_weight=(*own, CHANNELS, 4),
+        conv_bias=(*own, CHANNELS),
+        x_proj_weight=(*own, RANK + 2 * STATES, CHANNELS),
+        dt_proj_weight=(*own, CHANNELS, RANK),
+        dt_proj_bias=(*own, CHANNELS),
+        A=(*own, CHANNELS, STATES),
+        D=(*own, CHANNELS),
     )
     tensors = {name: None if name in absent else torch.randn(shape) for name, shape in shapes.items()}
     tensors['A'] = -tensors['A'].abs()
@@ -31,16 +30,17 @@ def arguments(dtype=torch.float64, absent=()):
 
 def composed(x, conv_weight, conv_bias, x_proj_weight, dt_proj_weight, dt_proj_bias, A, D, orders):
     u = multi_order_conv1d(x, conv_weight, conv_bias, orders)
-    dt, B, C = F.linear(u, x_proj_weight).split([RANK, STATES, STATES], -1)
+    dt, B, C = (u @ x_proj_weight.mT).split([RANK, STATES, STATES], -1)
     return multi_order_scan(
         u, dt, A, B, C, D, orders, dt_proj_bias, delta_weight=dt_proj_weight, delta_softplus=True
     )
 
 
 @pytest.mark.parametrize('absent', [(), ('conv_bias', 'dt_proj_bias', 'D')])
+@pytest.mark.parametrize('own', [(), (3,)], ids=['shared', 'per-order'])
 @pytest.mark.parametrize('backend', ['reference', 'torch', 'auto'])
-def test_gradients_are_those_of_the_operators(backend, absent):
-    tensors = arguments(absent=absent)
+def test_gradients_are_those_of_the_operators(backend, own, absent):
+    tensors = arguments(absent=absent, own=own)
     present = [t for t in tensors.values() if t is not None]
     with use_backend('reference'):
         expected = composed(**tensors, orders=ORDERS)
@@ -60,6 +60,32 @@ def test_frozen_parameters_get_no_gradient():
     mamba_inner(**tensors, orders=ORDERS).sum().backward()
     assert tensors['x_proj_weight'].grad is None
     assert all(t.grad.isfinite().all() for name, t in tensors.items() if name != 'x_proj_weight')
+
+
+@pytest.mark.parametrize('backend', ['reference', 'torch', 'auto'])
+def test_two_directions_of_their_own_are_two_mixers(backend):
+    """As Vim has them: each direction with all its parameters."""
+    tensors, orders = arguments(own=(2,)), ORDERS[:2]
+    cotangent = torch.randn(2, 2, 21, CHANNELS).double()
+    with use_backend(backend):
+        both = mamba_inner(**tensors, orders=orders)
+        each = [
+            mamba_inner(
+                **{n: t if n == 'x' else t[k] for n, t in tensors.items()}, orders=orders[k : k + 1]
+            )
+            for k in range(2)
+        ]
+    each = torch.cat(each, 1)
+    torch.testing.assert_close(both, each)
+    gradients = (torch.autograd.grad(y, list(tensors.values()), cotangent) for y in (both, each))
+    torch.testing.assert_close(*gradients)
+
+
+def test_a_projection_that_does_not_fit_is_refused():
+    tensors = arguments(own=(2,))
+    message = r'x_proj_weight must be \(11, 10\) or \(3, 11, 10\) beside .*, got \(2, 11, 10\)'
+    with pytest.raises(ValueError, match=f'mamba_inner: {message}'):
+        mamba_inner(**tensors, orders=ORDERS)
 
 
 def test_the_convolution_is_not_kept():

@@ -10,7 +10,7 @@ import torch
 from test_scan import assert_close, check_rounding_of_the_gate, run, scan_inputs
 
 from rsmamba_mm.ops import BACKENDS, make_orders, register_backend
-from rsmamba_mm.ops.backends import ScanInputs, mamba_ssm, reference, torch_chunked
+from rsmamba_mm.ops.backends import ScanInputs, mamba_ssm, reference, torch_chunked, verification
 from rsmamba_mm.ops.testing import exact_scan
 
 CHUNK = 2048
@@ -190,13 +190,14 @@ def test_import_failures_name_their_cure(monkeypatch, error, installed, message)
         ),
         (RuntimeError('CUDA error: misaligned address'), r'fails when run \(CUDA error: misaligned'),
         (TypeError('fwd(): incompatible function arguments'), 'takes other arguments'),
-        (0.5, 'gives wrong results'),
+        (1.01, 'gives wrong results'),
         (None, None),
     ],
     ids=['image', 'error', 'arguments', 'wrong', 'right'],
 )
-def test_the_kernel_is_run_once(monkeypatch, behaviour, message):
+def test_the_kernel_is_compared_before_it_is_trusted(monkeypatch, tmp_path, behaviour, message):
     kernel = stand_in()
+    kernel.__file__ = __file__
     right = kernel.fwd
 
     def fwd(*arguments):
@@ -207,17 +208,17 @@ def test_the_kernel_is_run_once(monkeypatch, behaviour, message):
 
     kernel.fwd = fwd
     monkeypatch.setitem(sys.modules, 'selective_scan_cuda', kernel)
-    monkeypatch.setattr(torch.cuda, 'is_available', lambda: True)
     monkeypatch.setattr(torch.cuda, 'get_device_name', lambda *_: 'Some GPU')
     monkeypatch.setattr(torch.cuda, 'get_device_capability', lambda *_: (9, 0))
-    ones = torch.ones
-    monkeypatch.setattr(torch, 'ones', lambda *shape, device: ones(*shape))
-    reason = mamba_ssm.probe()
+    monkeypatch.setattr(torch.cuda, 'is_available', lambda: True)
+    monkeypatch.setenv('RSMAMBA_CACHE_DIR', str(tmp_path))
+    fault = verification.fault('on trial', 'cpu', lambda: mamba_ssm)
+    verification.forget('on trial')
     if message is None:
-        assert reason is None
+        assert fault is None
     else:
-        assert re.search(message, reason), reason
-        assert 'TORCH_CUDA_ARCH_LIST=9.0 MAMBA_KEEP_CUDA_BUILD=TRUE' in reason
+        assert re.search(message, fault), fault
+        assert 'TORCH_CUDA_ARCH_LIST=9.0 MAMBA_KEEP_CUDA_BUILD=TRUE' in fault
 
 
 def test_without_a_gpu(monkeypatch):

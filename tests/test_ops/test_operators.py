@@ -61,12 +61,13 @@ def test_scan_is_what_its_fake_says(backend, own, optional, rank, ordered, of_la
 
 
 @pytest.mark.parametrize('backend', FAST_BACKENDS)
-def test_convolution_is_what_its_fake_says(backend):
+@pytest.mark.parametrize('own', [(), (2,)], ids=['shared', 'per-order'])
+def test_convolution_is_what_its_fake_says(backend, own):
     torch.manual_seed(0)
     # the half of a projection
-    x, weight, orders = torch.randn(2, 6, 8)[..., 4:], torch.randn(4, 3), two_orders(6)
+    x, weight, orders = torch.randn(2, 6, 8)[..., 4:], torch.randn(*own, 4, 3), two_orders(6)
     grad = torch.randn(2, 2, 6, 4)
-    for bias in (torch.randn(4), None):
+    for bias in (torch.randn(*own, 4), None):
         tensors = leaves((x, weight, bias))
         torch.library.opcheck(OPS.conv1d, (*tensors, orders, True, backend))
         torch.library.opcheck(OPS.conv1d_backward, (grad, x, weight, bias, orders, True, backend))
@@ -80,6 +81,11 @@ def test_gate_is_what_its_fake_says(backend):
     torch.library.opcheck(OPS.pool_backward, (torch.randn(2, 2, 4), y, z, backend))
     torch.library.opcheck(OPS.merge, (*leaves((y, z, weights)), backend))
     torch.library.opcheck(OPS.merge_backward, (torch.randn(2, 6, 4), y, z, weights, backend))
+
+
+def test_orders_are_what_their_fake_says():
+    for names in ('forward\nsnake', 'forward\nreverse\nshuffle'):
+        torch.library.opcheck(OPS.kept_orders, (torch.empty(0), names, 3, 4, [0, 6], 2, 5))
 
 
 def everything(tensors, orders):
@@ -198,7 +204,7 @@ def test_a_backward_refuses_what_a_forward_did_not_leave(backend):
     x, weight = torch.randn(2, 6, 4), torch.randn(4, 3)
     with pytest.raises(ValueError, match=r'conv1d: grad_y must be floating point \(2, 2, 6, 4\) on cpu'):
         OPS.conv1d_backward(x, x, weight, None, orders, True, backend)
-    with pytest.raises(ValueError, match='conv1d: x must be'):
+    with pytest.raises(ValueError, match='conv1d: weight must be'):
         OPS.conv1d(x, weight[1:], None, orders, True, backend)
 
 

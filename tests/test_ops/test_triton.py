@@ -38,6 +38,7 @@ def test_kernels_in_the_interpreter():
 
 
 @needs_triton
+@pytest.mark.slow
 def test_the_interpreter_runs_only_where_it_is_asked_for():
     code = (
         'import torch; from rsmamba_mm.ops import *\n'
@@ -56,6 +57,7 @@ def test_forced_on_the_cpu_is_an_error():
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason='there is a GPU')
+@pytest.mark.slow
 def test_overview_says_what_keeps_from_a_gpu():
     command = [sys.executable, '-m', 'rsmamba_mm.ops']
     said = subprocess.run(command, capture_output=True, text=True).stdout

@@ -18,6 +18,7 @@ from rsmamba_mm.ops import (
     selective_scan,
     use_backend,
 )
+from rsmamba_mm.ops.backends import judge, verification
 from rsmamba_mm.ops.backends.triton import launch as backend
 from rsmamba_mm.ops.testing import exact_scan, run_scan
 
@@ -115,6 +116,15 @@ def test_scan_options(settings, segments):
     if settings.get('rank') and not settings.get('softplus', True):
         inputs['delta'], inputs['delta_weight'] = inputs['delta'].abs() / 8, inputs['delta_weight'].abs()
     assert_close(run('triton', inputs, options), run('reference', inputs, options), torch.float64)
+
+
+def test_it_is_found_right_on_first_use(segments, monkeypatch):
+    if INTERPRETED:
+        monkeypatch.setattr(
+            judge, 'CASES', {dtype: ((1, 2, 11, 6, 2), {}) for dtype in verification.TOLERANCE}
+        )
+    errors = verification.verify(backend, torch.device(DEVICE))
+    assert 0 < errors['torch.float32'] < 1e-5
 
 
 def test_without_a_gradient_of_the_last_state():
@@ -233,11 +243,13 @@ def test_the_gate_comes_before_the_rounding(dtype):
 @pytest.mark.parametrize(
     ('taps', 'bias', 'activation'), [(1, True, None), (3, False, 'silu'), (4, True, 'silu')]
 )
-def test_convolution(length, taps, bias, activation):
+@pytest.mark.parametrize('own', [(), (3,)], ids=['shared', 'per-order'])
+def test_convolution(length, taps, bias, activation, own):
     torch.manual_seed(0)
     # the half of a projection
     x = torch.randn(2, length, 36, dtype=torch.float64)[..., 18:]
-    weight, offset = torch.randn(18, taps).double(), torch.randn(18).double() if bias else None
+    weight = torch.randn(*own, 18, taps).double()
+    offset = torch.randn(*own, 18).double() if bias else None
     orders = make_orders(['forward', 'reverse', 'shuffle'], 1, length)
     compare(
         lambda *tensors, orders: multi_order_conv1d(*tensors, orders, activation),

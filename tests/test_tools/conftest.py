@@ -4,6 +4,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
+import commands
 import pytest
 import torch
 from mmengine.config import Config
@@ -34,6 +35,14 @@ class Trained(NamedTuple):
 
     config: Path
     checkpoint: Path
+
+
+class Call(NamedTuple):
+    """What a tool left."""
+
+    code: int
+    out: str
+    err: str
 
 
 def build(config: Path, meta: dict | None = None) -> Trained:
@@ -85,3 +94,14 @@ def reads(monkeypatch) -> list[str]:
 def trained() -> Callable[[Path, dict | None], Trained]:
     """Save a model of a config: of the config's classes, or of those given."""
     return build
+
+
+@pytest.fixture
+def call() -> Callable[..., Call]:
+    """Run a tool in this process: ``code, out, err = call('classify_folder.py', *arguments)``."""
+
+    def run(tool: str, *arguments) -> Call:
+        done = commands.call(tool, *arguments)
+        return Call(done.returncode, done.stdout, done.stderr)
+
+    return run

@@ -3,6 +3,7 @@ import sys
 
 import cv2
 import pytest
+from commands import call
 
 PICTURES = ('learning_curve.png', 'confusion_matrix.png', 'predictions.png')
 
@@ -36,13 +37,13 @@ def test_demo_on_a_folder(root, scene_folder, tmp_path):
     assert len(set.union(*names.values())) == 30
 
 
-def test_demo_says_what_the_folder_should_be(root, tmp_path):
+def test_demo_says_what_the_folder_should_be(tmp_path):
     (tmp_path / 'Images').mkdir()
-    result = demo(root, '--data', tmp_path, '--work-dir', tmp_path / 'out')
+    result = call('demo.py', '--data', tmp_path, '--work-dir', tmp_path / 'out')
     assert result.returncode != 0
     assert 'one subfolder for each class' in result.stderr
     assert 'did you mean' in result.stderr
-    result = demo(root, '--data', tmp_path / 'none', '--work-dir', tmp_path / 'out')
+    result = call('demo.py', '--data', tmp_path / 'none', '--work-dir', tmp_path / 'out')
     assert 'data folder not found' in result.stderr
-    result = demo(root, '--data', tmp_path, '--task', 'segmentation')
+    result = call('demo.py', '--data', tmp_path, '--task', 'segmentation')
     assert 'a segmenter needs masks' in result.stderr

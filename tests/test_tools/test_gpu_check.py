@@ -21,6 +21,7 @@ def call(root, *command, **environment):
     return subprocess.run(command, capture_output=True, text=True, cwd=root, env=environment)
 
 
+@pytest.mark.slow
 @without_gpu
 def test_refuses_without_a_gpu_in_one_sentence(root, tmp_path):
     for command in (

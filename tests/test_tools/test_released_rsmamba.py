@@ -1,13 +1,12 @@
 """Checkpoints of RSMamba in the released format name what their heads were built to name."""
 
 import re
-import subprocess
-import sys
 
 import cv2
 import numpy as np
 import pytest
 import torch
+from commands import call
 from mmengine.config import Config
 from mmengine.registry import DATASETS, MODELS, init_default_scope
 from mmengine.runner import Runner
@@ -187,18 +186,15 @@ def test_resuming_with_other_classes_is_refused(released, tmp_path):
 
 @pytest.mark.parametrize('released', ['ucmerced'], indirect=True)
 class TestConverter:
-    def convert(self, root, checkpoint, config, out):
-        tool = root / 'tools/model_converters/rsmamba_to_mmpretrain.py'
-        return subprocess.run(
-            [sys.executable, tool, checkpoint, config, out], capture_output=True, text=True, cwd=root
-        )
+    def convert(self, checkpoint, config, out):
+        return call('model_converters/rsmamba_to_mmpretrain.py', checkpoint, config, out)
 
     @pytest.mark.slow
     def test_writes_what_every_door_takes(self, released, root, tmp_path):
         order = sorted(released.classes)
         checkpoint = released.save(tmp_path / 'x.pth', order, dict(dataset_meta=dict(classes=order)))
         released.cfg().dump(tmp_path / 'config.py')
-        result = self.convert(root, checkpoint, tmp_path / 'config.py', tmp_path / 'out.pth')
+        result = self.convert(checkpoint, tmp_path / 'config.py', tmp_path / 'out.pth')
         assert result.returncode == 0, result.stderr
         assert re.search(r'\d+ tensors, all as in the model; \d+ classes, reordered from', result.stdout)
         written = torch.load(tmp_path / 'out.pth', weights_only=True)

@@ -139,6 +139,7 @@ def test_without_ground_truth(files, tmp_path, augmented):
 
 
 @pytest.mark.skipif(not LOVEDA.is_dir(), reason='the samples of LoveDA are not here')
+@pytest.mark.slow
 def test_loveda_as_its_server_asks(land_cover, trained, tmp_path):
     (tmp_path / 'configs').mkdir()  # a run writes its own into the work dir
     config = tmp_path / 'configs/loveda.py'

@@ -6,53 +6,68 @@ folder: ``Class/name`` lines, in the shares of the paper. The configs hold out a
 model selection. Every image is opened: what cannot be read is named, and the mean and standard deviation of
 the training images are printed. ``folder`` takes any folder of class subfolders; rasters of more than three
 bands or 8 bits (.tif) are read band by band.
+
+``--check-leaks`` leaves the lists as they are and looks for near duplicates across them instead: test
+images that training has seen. It exits with 0 if there are none, and with 1 if there are.
 """
 
 from __future__ import annotations
 
 import argparse
+import csv
+import sys
 from pathlib import Path
 
 import numpy as np
+import torch
 from mmengine.utils import track_iter_progress
+from PIL import Image
 
-from rsmamba_mm.datasets import AID, RESISC45, LoadSceneImage, SceneFolder, UCMerced
-from rsmamba_mm.datasets.folder import write_split
+from rsmamba_mm.datasets import LoadSceneImage
+from rsmamba_mm.datasets.duplicates import BITS, THRESHOLD, near_duplicates, perceptual_hashes
+from rsmamba_mm.datasets.splits import SCENES, split_scenes
 from rsmamba_mm.datasets.transforms import read_bands
 from rsmamba_mm.errors import UserError
-
-# data set and the share that the paper trains on
-PRESETS = {
-    'ucmerced': (UCMerced, 0.7),
-    'aid': (AID, 0.5),
-    'resisc45': (RESISC45, 0.7),
-    'folder': (SceneFolder, 0.8),
-}
+from rsmamba_mm.visualization._figures import displayable
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument('dataset', choices=PRESETS)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument('dataset', choices=SCENES)
     parser.add_argument('data_root', type=Path, help='folder of the data set')
     parser.add_argument(
         '--train', type=float, help="share for training; default: the paper's, 0.8 for a folder"
     )
     parser.add_argument('--seed', type=int, default=0)
     parser.add_argument('--bands', action='store_true', help='read all bands of rasters, through rasterio')
-    parser.add_argument('--out', type=Path, help='folder for the lists; default: the data folder')
+    parser.add_argument('--out', type=Path, help='folder of the lists; default: the data folder')
+    leaks = parser.add_argument_group('near duplicates')
+    leaks.add_argument('--check-leaks', action='store_true', help='look for them across the lists')
+    leaks.add_argument(
+        '--threshold', type=int, default=THRESHOLD, metavar='BITS',
+        help='bits of the 64 of a perceptual hash that may differ (default: %(default)s)',
+    )  # fmt: skip
+    leaks.add_argument(
+        '--leaks-csv', type=Path, metavar='FILE', help='write the pairs: train, test, distance'
+    )
     args = parser.parse_args()
-    kind, published = PRESETS[args.dataset]
+    kind, published = SCENES[args.dataset]
     share = published if args.train is None else args.train
     if not 0 < share < 1:
         parser.error(f'--train is a share between 0 and 1, got {args.train}')
+    if not 0 <= args.threshold < BITS:
+        parser.error(f'--threshold is from 0 to {BITS - 1} bits, got {args.threshold}')
+    if args.leaks_csv and not args.check_leaks:
+        parser.error('--leaks-csv goes with --check-leaks')
     out = args.out or args.data_root
     try:
+        if args.check_leaks:
+            sys.exit(check_leaks(kind, args, out))
         dataset = kind(str(args.data_root))
-        paths = [dataset.get_data_info(i)['img_path'] for i in range(len(dataset))]
-        paths.sort(key=lambda path: Path(path).parent.name)
-        names = [Path(path).parent.name for path in paths]
-        train, test = write_split(paths, names, share, out, args.seed)
-    except (UserError, ValueError) as error:
+        paths, train, test = split_scenes(dataset, share, out, args.seed)
+    except (UserError, ImportError, OSError, ValueError) as error:
         parser.error(str(error))
     expected = getattr(kind, 'NUM_IMAGES', len(paths))
     if len(paths) != expected:
@@ -63,6 +78,43 @@ def main() -> None:
     bands = f'{len(mean)} bands' if args.bands else 'RGB'
     print(f'{len(dataset.CLASSES)} classes; of the training images, {bands}:')
     print(f'mean={np.round(mean, 3).tolist()}\nstd={np.round(std, 3).tolist()}')
+
+
+def check_leaks(kind: type, args: argparse.Namespace, out: Path) -> int:
+    """Print, and write, the near duplicates across the lists; 1 if there are any, else 0."""
+    parts = []
+    for name in ('train', 'val'):
+        dataset = kind(str(args.data_root), ann_file=str((out / f'{name}.txt').resolve()))
+        parts.append([dataset.get_data_info(i)['img_path'] for i in range(len(dataset))])
+    train, test = parts
+    print(f'hashing {len(train)} images of {out / "train.txt"} and {len(test)} of {out / "val.txt"}')
+    hashes = perceptual_hashes(open_image(p, args.bands) for p in track_iter_progress(train + test))
+    print()
+    found = near_duplicates(hashes[: len(train)], hashes[len(train) :], args.threshold)
+    pairs = sorted(found, key=lambda pair: (pair[2], test[pair[1]]))
+    for i, j, distance in pairs:
+        print(f'{distance:2d} bits: {train[i]} (train), {test[j]} (test)')
+    seen = len({j for _, j, _ in pairs})
+    print(
+        f'{len(pairs)} pairs differ in at most {args.threshold} of {BITS} bits: {seen} of {len(test)} test '
+        f'images ({100 * seen / len(test):.2f} %) have a near duplicate among the training images'
+    )
+    if args.leaks_csv:
+        args.leaks_csv.parent.mkdir(parents=True, exist_ok=True)
+        with args.leaks_csv.open('w', newline='') as file:
+            rows = csv.writer(file)
+            rows.writerow(['train', 'test', 'distance'])
+            rows.writerows((train[i], test[j], distance) for i, j, distance in pairs)
+        print(f'pairs: {args.leaks_csv}')
+    return int(bool(pairs))
+
+
+def open_image(path: str, bands: bool) -> Image.Image:
+    """An image, or a raster as it is shown."""
+    if not bands:
+        return Image.fromarray(LoadSceneImage()(dict(img_path=path))['img'][..., ::-1])
+    raster = torch.from_numpy(read_bands(path)).permute(2, 0, 1)
+    return Image.fromarray(displayable(raster, bgr=False).squeeze())
 
 
 def statistics(paths: list[str], training: set[int], bands: bool, parser) -> tuple[np.ndarray, np.ndarray]:

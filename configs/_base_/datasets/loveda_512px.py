@@ -1,4 +1,4 @@
-# LoveDA by mmsegmentation's tools/dataset_converters/loveda.py
+# LoveDA by tools/download_dataset.py, which lays it out as mmsegmentation's converter does
 _base_ = ['./land_cover.py', '../pipelines/land_cover.py']
 
 data_root = '{{$RSMAMBA_DATA:data}}/loveDA'

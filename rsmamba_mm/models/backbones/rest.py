@@ -52,30 +52,13 @@ class ResT(BaseModule):
     """
 
     arch_zoo = {
-        'lite': dict(
-            embed_dims=(64, 128, 256, 512),
+        name: dict(
+            embed_dims=tuple(width * 2**stage for stage in range(4)),
             num_heads=(1, 2, 4, 8),
-            depths=(2, 2, 2, 2),
+            depths=(2, 2, third, 2),
             sr_ratios=(8, 4, 2, 1),
-        ),
-        'small': dict(
-            embed_dims=(64, 128, 256, 512),
-            num_heads=(1, 2, 4, 8),
-            depths=(2, 2, 6, 2),
-            sr_ratios=(8, 4, 2, 1),
-        ),
-        'base': dict(
-            embed_dims=(96, 192, 384, 768),
-            num_heads=(1, 2, 4, 8),
-            depths=(2, 2, 6, 2),
-            sr_ratios=(8, 4, 2, 1),
-        ),
-        'large': dict(
-            embed_dims=(96, 192, 384, 768),
-            num_heads=(1, 2, 4, 8),
-            depths=(2, 2, 18, 2),
-            sr_ratios=(8, 4, 2, 1),
-        ),
+        )
+        for name, width, third in (('lite', 64, 2), ('small', 64, 6), ('base', 96, 6), ('large', 96, 18))
     }
 
     def __init__(

@@ -7,7 +7,8 @@ A backend is a module, entered into the table with :func:`.registry.register_bac
   in u's dtype, the last state ``(B, K, N, E)`` and, where ``keep_states`` asks for them, the states before
   each chunk ``(chunks, B, K, N, E)``, else none of them ``(0, B, K, N, E)``; states in the computing dtype;
 - ``scan_backward(s, grad_y, grad_last, kept) -> ScanGradients``: ``grad_last`` ``(B, K, N, E)`` or None;
-- ``conv_forward`` and ``conv_backward``, as in :mod:`.torch_chunked`;
+- ``conv_forward`` and ``conv_backward``, as in :mod:`.torch_chunked`, with weights that the orders share or
+  that each has of its own;
 
 and, where it does them in one pass, ``pool_forward``, ``pool_backward``, ``merge_forward`` and
 ``merge_backward``, as in :mod:`.triton`.

@@ -8,6 +8,7 @@ does itself. The convolution is that of the ``torch`` backend.
 from __future__ import annotations
 
 import importlib.util
+from pathlib import Path
 
 import torch
 from torch import Tensor
@@ -120,32 +121,31 @@ class _Scan:
 
 
 def probe() -> str | None:
-    """Why the ``mamba_ssm`` backend cannot run, or None; runs its kernel once."""
+    """Why the ``mamba_ssm`` backend cannot run, or None; its kernel is compared on first use."""
     try:
-        import selective_scan_cuda  # pyright: ignore[reportMissingImports] - where it was built
+        import selective_scan_cuda  # noqa: F401 # pyright: ignore[reportMissingImports] - where it was built
     except ImportError as error:
         return _import_failure(error)
-    reason = no_device()
-    if reason is not None:
-        return reason
-    try:
-        x = torch.ones(1, 1, 2, device='cuda')
-        states = torch.ones(1, 1, 1, 2, device='cuda')
-        A = -torch.ones(1, 1, device='cuda')
-        y = selective_scan_cuda.fwd(x, x, A, states, states, None, None, None, False)[0]
-        torch.testing.assert_close(y.flatten().cpu(), torch.tensor([1.0, 1.0 + 0.36787944]))
-    except TypeError as error:
-        return f'its kernel takes other arguments than those of mamba-ssm 2 ({_first(error)}): {_rebuild()}'
-    except RuntimeError as error:
-        if 'no kernel image' in str(error):
-            return (
-                f'its kernel was built for other GPUs than {torch.cuda.get_device_name()} (no kernel image '
-                f'for it): {_rebuild()}'
-            )
-        return f'its kernel fails when run ({_first(error)}): {_rebuild()}'
-    except AssertionError as error:
-        return f'its kernel gives wrong results ({_first(error)}): {_rebuild()}'
-    return None
+    return no_device()
+
+
+def explain(error: Exception) -> str:
+    """Why the kernel failed in its comparison with ``torch``, and what mends it."""
+    if isinstance(error, AssertionError):
+        reason = f'gives wrong results ({_first(error)})'
+    elif isinstance(error, TypeError):
+        reason = f'takes other arguments than those of mamba-ssm 2 ({_first(error)})'
+    elif 'no kernel image' in str(error):
+        reason = f'was built for other GPUs than {torch.cuda.get_device_name()} (no kernel image for it)'
+    else:
+        reason = f'fails when run ({_first(error)})'
+    return f'its kernel {reason}: {_rebuild()}'
+
+
+def version() -> str:
+    """Which build of the kernel it is."""
+    file = Path(str(_Scan.kernel().__file__))
+    return f'{file} {file.stat().st_size} {file.stat().st_mtime_ns}'
 
 
 def _import_failure(error: ImportError) -> str:

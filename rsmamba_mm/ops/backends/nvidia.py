@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import torch
 
 
@@ -22,3 +24,11 @@ def no_device() -> str | None:
 
 def dotted(version: tuple[int, int]) -> str:
     return '.'.join(map(str, version))
+
+
+def driver() -> str:
+    """Version of the driver."""
+    try:
+        return Path('/proc/driver/nvidia/version').read_text().splitlines()[0]
+    except (OSError, IndexError):  # of what CUDA the driver is, elsewhere
+        return str(torch._C._cuda_getDriverVersion())  # pyright: ignore[reportAttributeAccessIssue]

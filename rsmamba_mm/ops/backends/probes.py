@@ -2,17 +2,17 @@
 
 import warnings
 
-from . import mamba_ssm as _mamba_ssm
-from .triton import probe as _triton
+from .mamba_ssm import probe as _of_mamba_ssm
+from .triton.probe import probe as _of_triton
 
-_MOVED = {'triton': _triton, 'mamba_ssm': _mamba_ssm}
+_MOVED = {'triton': _of_triton, 'mamba_ssm': _of_mamba_ssm}
 
 
 def __getattr__(name: str):
     if name not in _MOVED:
         raise AttributeError(f'module {__name__!r} has no attribute {name!r}')
-    module = _MOVED[name]
+    probe = _MOVED[name]
     warnings.warn(
-        f'{__name__}.{name} has moved to {module.__name__}.probe', DeprecationWarning, stacklevel=2
+        f'{__name__}.{name} has moved to {probe.__module__}.probe', DeprecationWarning, stacklevel=2
     )
-    return module.probe
+    return probe

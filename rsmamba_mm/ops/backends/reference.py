@@ -55,9 +55,11 @@ def conv(x: Tensor, weight: Tensor, bias: Tensor | None, orders: Tensor, activat
     taps = weight.shape[-1]
     read = F.pad(take(x[:, None], orders).to(dtype), (0, 0, taps - 1, 0))
     length = orders.shape[1]
-    y = reduce(add, (read[:, :, j : j + length] * weight[:, j].to(dtype) for j in range(taps)))
+    # shared, or of each order: either way it is the same at each step
+    steps = (read[:, :, j : j + length] * weight[..., None, :, j].to(dtype) for j in range(taps))
+    y = reduce(add, steps)
     if bias is not None:
-        y = y + bias.to(dtype)
+        y = y + bias[..., None, :].to(dtype)
     if activation:
         y = F.silu(y)
     return take(y, invert_orders(orders)).to(x.dtype)

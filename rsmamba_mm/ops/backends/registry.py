@@ -1,7 +1,7 @@
 """The table of backends, and the choice among them.
 
 ``auto`` takes the available backend of highest priority for the device of the tensors that supports what it
-is asked for.
+is asked for, and that was found right where kernels have to be compared first (:mod:`.verification`).
 """
 
 from __future__ import annotations
@@ -10,13 +10,14 @@ import logging
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
 from importlib import import_module
 from types import ModuleType
 
 import torch
+import torch.distributed as dist
 
-from . import mamba_ssm
+from . import mamba_ssm, verification
 from .contract import ScanInputs
 from .triton.probe import INTERPRETED
 from .triton.probe import probe as _probe_triton
@@ -37,6 +38,8 @@ class Backend:
         priority (int): ``auto`` takes the highest that is available.
         probe (Callable[[], str | None]): Says why the backend cannot run here and what to do about
             it, or None if it can. Called at most once.
+        checked (bool): Whether it is trusted only after a comparison with ``torch`` on its first use on a
+            type of device (:mod:`.verification`). Defaults to False.
     """
 
     name: str
@@ -45,6 +48,7 @@ class Backend:
     asked: tuple[str, ...]
     priority: int
     probe: Callable[[], str | None]
+    checked: bool = False
 
 
 BACKENDS: dict[str, Backend] = {}
@@ -61,10 +65,12 @@ def register_backend(
     asked: tuple[str, ...] = (),
     priority: int = 0,
     probe: Callable[[], str | None] = lambda: None,
+    checked: bool = False,
 ) -> None:
     """Enter a backend into the table; see :class:`Backend` for the arguments."""
-    BACKENDS[name] = Backend(name, module, devices, asked, priority, probe)
+    BACKENDS[name] = Backend(name, module, devices, asked, priority, probe, checked)
     _MODULES.pop(name, None)
+    verification.forget(name)
     for choice in (obstacle, _automatic, _inform, _warn):
         choice.cache_clear()
 
@@ -87,7 +93,7 @@ def available_backends(device_type: str = 'cpu') -> list[str]:
 def _automatic(device_type: str, place: int) -> str | None:
     """The backend that ``auto`` asks first on a type of device, second and so on; None after the last."""
     for backend in sorted(BACKENDS.values(), key=lambda backend: -backend.priority):
-        if device_type in backend.asked:
+        if device_type in backend.asked or verification.known_fault(backend.name, device_type):
             continue
         reason = obstacle(backend.name, device_type)
         if reason is None and place == 0:
@@ -195,18 +201,43 @@ def _candidate(device_type: str, place: int) -> str | None:
     """The forced backend, else the one that ``auto`` asks at this place; None after the last."""
     name = use_backend._forced or _checked(_FROM_ENVIRONMENT, ENVIRONMENT_VARIABLE)
     if name == AUTO:
-        name = _automatic(device_type, place)
+        while (name := _automatic(device_type, place)) and (reason := _fault(name, device_type)):
+            _pass_over(name, reason)
         if name is not None and place == 0:
             _inform(name, device_type)
     elif place:
         return None
     else:
-        reason = obstacle(name, device_type)
+        reason = obstacle(name, device_type) or _fault(name, device_type)
         if reason is not None:
             raise RuntimeError(f"scan backend '{name}' was asked for but cannot run: {reason}. {_OTHERS}")
     if name is not None:
         load_backend(name)
     return name
+
+
+def _fault(name: str, device_type: str) -> str | None:
+    """Why a backend is not to be trusted on a type of device, or None."""
+    if not BACKENDS[name].checked:
+        return None
+    return verification.fault(name, device_type, partial(load_backend, name))
+
+
+def _pass_over(name: str, reason: str) -> None:
+    """Let ``auto`` go on without a backend that was found wrong, and say so.
+
+    Raises:
+        RuntimeError: In a group of processes, which all are to use the same: no other is asked, for that
+            would be a collective call.
+    """
+    if dist.is_available() and dist.is_initialized() and dist.get_world_size() > 1:
+        raise RuntimeError(
+            f"scan backend '{name}' is not trusted in rank {dist.get_rank()}: {reason}. Others may have "
+            'found it right, and all ranks are to use the same: name one for all in '
+            f'{ENVIRONMENT_VARIABLE}, such as torch'
+        )
+    _warn("scan backend '%s' is not trusted and another serves, which may be slower: %s", name, reason)
+    _automatic.cache_clear()
 
 
 def _refusal(name: str, question: str, *call) -> str | None:
@@ -216,15 +247,22 @@ def _refusal(name: str, question: str, *call) -> str | None:
 
 
 def serving_backend(name: str, question: str, *call) -> ModuleType:
-    """The module of the backend that was chosen for a call.
+    """The module of the backend that was chosen for a call, of which the first argument has a device.
 
     Raises:
-        RuntimeError: If it does not serve the call after all.
+        RuntimeError: If it does not serve the call after all, or is not to be trusted.
     """
     module = load_backend(name)
     reason = _refusal(name, question, *call)
     if reason is not None:
         raise RuntimeError(f"scan backend '{name}' does not serve this: {reason}")
+    # one that was chosen while a graph was traced may not have been compared then
+    reason = _fault(name, call[0].device.type)
+    if reason is not None:
+        raise RuntimeError(
+            f"scan backend '{name}' cannot be trusted: {reason}. A compiled graph that has chosen it is to "
+            f'be compiled again, after torch.compiler.reset(). {_OTHERS}'
+        )
     return module
 
 
@@ -257,7 +295,13 @@ register_backend(
     asked=('cpu',),
     priority=30,
     probe=_probe_triton,
+    checked=not INTERPRETED,
 )
 register_backend(
-    'mamba_ssm', 'rsmamba_mm.ops.backends.mamba_ssm', devices=('cuda',), priority=20, probe=mamba_ssm.probe
+    'mamba_ssm',
+    'rsmamba_mm.ops.backends.mamba_ssm',
+    devices=('cuda',),
+    priority=20,
+    probe=mamba_ssm.probe,
+    checked=True,
 )

@@ -168,7 +168,7 @@ def conv_backward(
     orders: Tensor,
     activation: bool,
 ) -> tuple[Tensor, Tensor, Tensor | None]:
-    """Gradients of (x, weight, bias)."""
+    """Gradients of (x, weight, bias); those of weight ``(K, E, W)`` and bias ``(K, E)`` of each order."""
     dtype = compute_dtype(x)
     taps = weight.shape[-1]
     length = orders.shape[1]
@@ -177,13 +177,13 @@ def conv_backward(
     if activation:
         pre = _convolve(read, weight, bias)
         grad = torch.ops.aten.silu_backward(grad, pre)
-    grad_weight = torch.stack([(grad * read[:, :, j : j + length]).sum((0, 1, 2)) for j in range(taps)], -1)
+    # one axis after the other: together, with the orders between them, they take three times as long
+    grad_taps = [(grad * read[:, :, j : j + length]).sum(2).sum(0) for j in range(taps)]
     grad_read = torch.zeros_like(read)
     for j in range(taps):
-        grad_read[:, :, j : j + length].addcmul_(grad, weight[:, j].to(dtype))
+        grad_read[:, :, j : j + length].addcmul_(grad, weight[..., None, :, j].to(dtype))
     grad_x = take(grad_read[:, :, taps - 1 :], invert_orders(orders)).sum(1)
-    grad_bias = None if bias is None else grad.sum((0, 1, 2)).to(bias.dtype)
-    return grad_x.to(x.dtype), grad_weight.to(weight.dtype), grad_bias
+    return grad_x, torch.stack(grad_taps, -1), None if bias is None else grad.sum(2).sum(0)
 
 
 def _write(whole: Tensor, chunk: Tensor, tokens: Tensor | None, start: int) -> None:
@@ -201,10 +201,10 @@ def _read_padded(x: Tensor, orders: Tensor, taps: int, dtype: torch.dtype) -> Te
 
 def _convolve(read: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
     taps, length = weight.shape[-1], read.shape[2] - weight.shape[-1] + 1
-    weight = weight.to(read.dtype)
-    y = read[:, :, taps - 1 :] * weight[:, taps - 1]
+    weight = weight.to(read.dtype).unsqueeze(-3)  # the same at each step
+    y = read[:, :, taps - 1 :] * weight[..., taps - 1]
     if bias is not None:
-        y += bias.to(read.dtype)
+        y += bias.to(read.dtype).unsqueeze(-2)
     for j in range(taps - 1):
-        y.addcmul_(read[:, :, j : j + length], weight[:, j])
+        y.addcmul_(read[:, :, j : j + length], weight[..., j])
     return y

@@ -45,7 +45,7 @@ def supports(s: ScanInputs) -> str | None:
 
 def supports_conv(x: Tensor, weight: Tensor) -> str | None:
     """Why it does not convolve these, or None."""
-    taps = weight.shape[1]
+    taps = weight.shape[-1]
     return None if taps <= MAX_TAPS else f'it takes at most {MAX_TAPS} taps, got {taps}: choose fewer'
 
 
@@ -91,13 +91,12 @@ def conv_backward(
 ) -> tuple[Tensor, Tensor, Tensor | None]:
     """As :func:`rsmamba_mm.ops.backends.torch_chunked.conv_backward`."""
     conv = _Conv(x, weight, bias, orders, activation)
-    batch, channels, taps = x.shape[0], *weight.shape
-    dx, dweight = conv.empty(x.shape), conv.empty((batch, taps, channels))
-    dbias = conv.empty((batch, channels))
+    batch, paths, (channels, taps) = len(x), len(orders), weight.shape[-2:]
+    dx, dweight = conv.empty(x.shape), conv.empty((batch, paths, taps, channels))
+    dbias = conv.empty((batch, paths, channels))
     grad_y = grad_y.to(conv.dtype).contiguous()
     conv.call('conv_backward', [grad_y], [dx, dweight, dbias])
-    grad_bias = None if bias is None else dbias.sum(0).to(bias.dtype)
-    return dx.to(x.dtype), dweight.sum(0).mT.to(weight.dtype), grad_bias
+    return dx, dweight.sum(0).mT, None if bias is None else dbias.sum(0)
 
 
 def pool_forward(y: Tensor, z: Tensor) -> Tensor:
@@ -220,12 +219,16 @@ class _Scan(_Call):
 class _Conv(_Call):
     def __init__(self, x, weight, bias, orders, activation):
         super().__init__(x)
-        taps = weight.shape[1]
+        taps = weight.shape[-1]
         x, row = self.rows(x)
         self.inputs = [x, self.dense(weight.mT), self.dense(bias), orders.contiguous()]
         batch, length, channels = x.shape
         self.groups = _groups(batch, channels)
-        self.sizes = [batch, len(orders), length, channels, taps, row, int(activation)]
+        self.sizes = [
+            *(batch, len(orders), length, channels, taps, row, int(activation)),
+            taps * channels if weight.dim() == 3 else 0,
+            channels if bias is not None and bias.dim() == 2 else 0,
+        ]
 
 
 class _Gate(_Call):

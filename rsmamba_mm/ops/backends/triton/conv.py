@@ -44,8 +44,8 @@ def _convolve(
 @triton.jit(do_not_specialize=RUNTIME)
 def conv_forward(
     x,  # (B, L, E), rows `row` apart
-    weight,  # (W, E)
-    bias,  # (E,)
+    weight,  # (K or 1, W, E)
+    bias,  # (K or 1, E)
     orders,  # (K, L)
     y,  # (B, K, L, E)
     length,
@@ -53,6 +53,8 @@ def conv_forward(
     paths,
     E,
     row,
+    weight_path,  # distance between the parameters of two orders, 0 if they share them
+    bias_path,
     TAPS: tl.constexpr,
     BIAS: tl.constexpr,
     SILU: tl.constexpr,
@@ -64,7 +66,11 @@ def conv_forward(
     steps = tl.program_id(0) % segments * TILE + tl.arange(0, TILE)
     channels = tl.program_id(1) * BLOCK + tl.arange(0, BLOCK)
     inside = channels < E
-    orders += sequence % paths * length
+    path = sequence % paths
+    orders += path * length
+    weight += path * weight_path
+    if BIAS:
+        bias += path * bias_path
     pre, _ = _convolve(
         x + sequence // paths * length * row, weight, bias, orders, steps, channels, inside, length, row, E,
         TAPS, BIAS, TILE, BLOCK, DTYPE,
@@ -89,6 +95,8 @@ def conv_backward_pre(
     paths,
     E,
     row,
+    weight_path,
+    bias_path,
     TAPS: tl.constexpr,
     BIAS: tl.constexpr,
     SILU: tl.constexpr,
@@ -100,7 +108,11 @@ def conv_backward_pre(
     first = tl.program_id(0) % segments * steps
     channels = tl.program_id(1) * BLOCK + tl.arange(0, BLOCK)
     inside = channels < E
-    orders += sequence % paths * length
+    path = sequence % paths
+    orders += path * length
+    weight += path * weight_path
+    if BIAS:
+        bias += path * bias_path
     x += sequence // paths * length * row
     bias_sum = tl.zeros((TILE, BLOCK), DTYPE)
     sums = ()
@@ -140,6 +152,7 @@ def conv_backward_x(
     segments,
     paths,
     E,
+    weight_path,
     TAPS: tl.constexpr,
     TILE: tl.constexpr,
     BLOCK: tl.constexpr,
@@ -154,11 +167,12 @@ def conv_backward_x(
     for k in range(paths):
         step = tl.load(inverse + k * length + tokens, mask=tokens < length, other=length)
         base = grad_pre + (batch * paths + k) * length * E
+        own = weight + k * weight_path
         for j in tl.static_range(TAPS):
             there = step + j < length
             here = there[:, None] & inside[None, :]
             token = tl.load(orders + k * length + step + j, mask=there, other=0)
             g = tl.load(base + token[:, None] * E + channels[None, :], mask=here, other=0.0).to(DTYPE)
-            total += g * tl.load(weight + (TAPS - 1 - j) * E + channels, mask=inside, other=0.0)[None, :]
+            total += g * tl.load(own + (TAPS - 1 - j) * E + channels, mask=inside, other=0.0)[None, :]
     place = (batch * length + tokens[:, None]) * E + channels[None, :]
     tl.store(grad_x + place, total, mask=(tokens < length)[:, None] & inside[None, :])

@@ -41,6 +41,11 @@ DTYPES = {torch.float32: tl.float32, torch.float64: tl.float64}
 LOG2_E = 1.4426950408889634
 
 
+def version() -> str:
+    """Of the compiler."""
+    return triton.__version__
+
+
 def chunk_length(length: int) -> int:
     """Steps between two kept states."""
     return CHUNK
@@ -142,10 +147,10 @@ class _Scan:
         if s.rank > MAX_RANK:
             delta, weight = delta @ weight.to(delta.dtype).mT, None
         (delta, delta_row), (B, B_row), (C, C_row) = rows(delta), rows(s.B), rows(s.C)
-        self.A, A_path = self.parameter(s.A.mT.to(self.dtype) * LOG2_E, 2)
-        D, D_path = self.parameter(s.D, 1)
-        bias, bias_path = self.parameter(s.delta_bias, 1)
-        weight, weight_path = self.parameter(None if weight is None else weight.mT, 2)
+        self.A, A_path = _parameter(s.A.mT.to(self.dtype) * LOG2_E, 2, self.dtype)
+        D, D_path = _parameter(s.D, 1, self.dtype)
+        bias, bias_path = _parameter(s.delta_bias, 1, self.dtype)
+        weight, weight_path = _parameter(None if weight is None else weight.mT, 2, self.dtype)
         rank = 0 if weight is None else weight.shape[-2]
         self.arguments = (
             s.u.contiguous(), delta, self.A, B, C, D, bias, weight,
@@ -169,13 +174,6 @@ class _Scan:
         )
         self.of_combine = (s.paths, s.channels, s.states, A_path)
 
-    def parameter(self, x: Tensor | None, axes: int) -> tuple[Tensor | None, int]:
-        """A parameter in the computing dtype, and how far apart those of two orders lie: 0 if shared."""
-        if x is None:
-            return None, 0
-        x = x.to(self.dtype).contiguous()
-        return x, x.stride(0) if x.dim() > axes else 0
-
     def combine(self, state: Tensor, total: Tensor, carried: Tensor, reverse: bool) -> None:
         """Replace each segment's effect by the state that enters it; ``carried`` enters the first."""
         scan_kernels.scan_combine[(self.sequences, self.blocks, self.of_combine[2])](
@@ -191,6 +189,14 @@ class _Scan:
 
     def zeros(self, *shape: int) -> Tensor:
         return torch.zeros(shape, dtype=self.dtype, device=self.device)
+
+
+def _parameter(x: Tensor | None, axes: int, dtype: torch.dtype) -> tuple[Tensor | None, int]:
+    """A parameter in the computing dtype, and how far apart those of two orders lie: 0 if shared."""
+    if x is None:
+        return None, 0
+    x = x.to(dtype).contiguous()
+    return x, x.stride(0) if x.dim() > axes else 0
 
 
 def segment_chunks(chunks: int, programs: int, device: torch.device) -> int:
@@ -217,13 +223,14 @@ def conv_forward(
         return y
     dtype = compute_dtype(x)
     x, row = rows(x)
-    bias = None if bias is None else bias.to(dtype)
+    taps = weight.shape[-1]
+    (weight, weight_path), (bias, bias_path) = _parameter(weight.mT, 2, dtype), _parameter(bias, 1, dtype)
     tiles = triton.cdiv(length, PATCH['TILE'])
     with torch.cuda.device_of(x):
         conv_kernels.conv_forward[(batch * paths * tiles, triton.cdiv(channels, PATCH['BLOCK']))](
-            x, weight.to(dtype).mT.contiguous(), bias, orders.contiguous(), y,
-            length, tiles, paths, channels, row,
-            TAPS=weight.shape[1], BIAS=bias is not None, SILU=activation, DTYPE=DTYPES[dtype], **PATCH,
+            x, weight, bias, orders.contiguous(), y,
+            length, tiles, paths, channels, row, weight_path, bias_path,
+            TAPS=taps, BIAS=bias is not None, SILU=activation, DTYPE=DTYPES[dtype], **PATCH,
         )  # fmt: skip
     return y
 
@@ -238,30 +245,33 @@ def conv_backward(
 ) -> tuple[Tensor, Tensor, Tensor | None]:
     """As :func:`rsmamba_mm.ops.backends.torch_chunked.conv_backward`."""
     batch, length, channels = x.shape
-    paths, taps = len(orders), weight.shape[1]
+    paths, taps = len(orders), weight.shape[-1]
     dtype = compute_dtype(x)
     grad_x, grad_pre = x.new_empty(x.shape), x.new_empty(grad_y.shape)
     segments = triton.cdiv(length, CONV_STEPS)
-    parts = torch.zeros(batch * paths * segments, taps + 1, channels, dtype=dtype, device=x.device)
+    parts = torch.zeros(batch, paths, segments, taps + 1, channels, dtype=dtype, device=x.device)
     if grad_y.numel():
         orders = orders.contiguous()
         x, row = rows(x)
-        kernel_weight = weight.to(dtype).mT.contiguous()
+        (weight, weight_path), (bias, bias_path) = (
+            _parameter(weight.mT, 2, dtype),
+            _parameter(bias, 1, dtype),
+        )
         blocks, tiles = triton.cdiv(channels, PATCH['BLOCK']), triton.cdiv(length, PATCH['TILE'])
         common = dict(TAPS=taps, DTYPE=DTYPES[dtype], **PATCH)
         with torch.cuda.device_of(x):
             conv_kernels.conv_backward_pre[(batch * paths * segments, blocks)](
-                grad_y.contiguous(), x, kernel_weight, None if bias is None else bias.to(dtype), orders,
+                grad_y.contiguous(), x, weight, bias, orders,
                 grad_pre, parts,
-                length, CONV_STEPS, segments, paths, channels, row,
+                length, CONV_STEPS, segments, paths, channels, row, weight_path, bias_path,
                 BIAS=bias is not None, SILU=activation, **common,
             )  # fmt: skip
             conv_kernels.conv_backward_x[(batch * tiles, blocks)](
-                grad_pre, kernel_weight, orders, invert_orders(orders), grad_x,
-                length, tiles, paths, channels, **common,
+                grad_pre, weight, orders, invert_orders(orders), grad_x,
+                length, tiles, paths, channels, weight_path, **common,
             )  # fmt: skip
-    grad_bias = None if bias is None else parts[:, taps].sum(0).to(bias.dtype)
-    return grad_x, parts[:, :taps].sum(0).mT.contiguous().to(weight.dtype), grad_bias
+    sums = parts.sum((0, 2))
+    return grad_x, sums[:, :taps].mT, None if bias is None else sums[:, taps]
 
 
 def pool_forward(y: Tensor, z: Tensor) -> Tensor:

@@ -11,10 +11,11 @@ constexpr int kMaxTaps = 16;
 template <class T>
 struct Conv {
   int64_t batch, paths, length, channels, taps;
-  const T *x, *weight, *bias;  // weight is (taps, E)
+  const T *x, *weight, *bias;  // weight is (K or 1, taps, E), bias (K or 1, E)
   const int64_t* orders;
   int64_t x_row;  // elements between two tokens
   bool use_silu;
+  int64_t weight_path, bias_path;  // elements between two orders; 0 where shared
 
   // Rows of the tokens that step t of order k sees, the last one that of t itself; before the first
   // token there is a row of zeros.
@@ -24,10 +25,13 @@ struct Conv {
       rows[j] = step < 0 ? zeros : x + (b * length + orders[k * length + step]) * x_row;
     }
   }
-  Vec<T> at(const T* const* rows, int64_t channel, int lanes) const {
-    Vec<T> y = bias ? load(bias + channel, lanes) : Vec<T>{};
+  const T* weight_at(int64_t k, int64_t j, int64_t channel) const {
+    return weight + k * weight_path + j * channels + channel;
+  }
+  Vec<T> at(int64_t k, const T* const* rows, int64_t channel, int lanes) const {
+    Vec<T> y = bias ? load(bias + k * bias_path + channel, lanes) : Vec<T>{};
     for (int64_t j = 0; j < taps; ++j)
-      y += load(weight + j * channels + channel, lanes) * load(rows[j] + channel, lanes);
+      y += load(weight_at(k, j, channel), lanes) * load(rows[j] + channel, lanes);
     return y;
   }
 };
@@ -47,15 +51,15 @@ void conv_forward(const Conv<T>& c, T* y, int threads) {
       T* out = y + (sequence * c.length + c.orders[k * c.length + t]) * c.channels;
       for (int64_t channel = 0; channel < c.channels; channel += kLanes<T>) {
         const int lanes = lanes_at<T>(channel, c.channels);
-        const Vec<T> pre = c.at(rows, channel, lanes);
+        const Vec<T> pre = c.at(k, rows, channel, lanes);
         store(out + channel, c.use_silu ? pre * sigmoid<T>(pre) : pre, lanes);
       }
     }
   }
 }
 
-// A task sums over the orders, for one group of channels of one image, so that dx needs no second
-// pass; dw and db are summed over the batch by the caller.
+// A task sums dx over the orders, for one group of channels of one image, so that it needs no second pass;
+// dw (B, K, taps, E) and db (B, K, E) are summed by the caller.
 template <class T>
 void conv_backward(const Conv<T>& c, const T* dy, T* dx, T* dw, T* db, int64_t groups, int threads) {
   const int64_t blocks = (c.channels + kLanes<T> - 1) / kLanes<T>;
@@ -66,12 +70,12 @@ void conv_backward(const Conv<T>& c, const T* dy, T* dx, T* dw, T* db, int64_t g
     const int64_t b = task / groups, group = task % groups;
     const int64_t first = blocks * group / groups, count = blocks * (group + 1) / groups - first;
     // gradients before the activation at the last `taps` steps, by step modulo taps
-    std::vector<Vec<T>> grad(taps * count), dweight(taps * count, Vec<T>{}), dbias(count, Vec<T>{});
+    std::vector<Vec<T>> grad(taps * count), dweight(taps * count), dbias(count);
     const T* rows[kMaxTaps];
     for (int64_t k = 0; k < c.paths; ++k) {
       const int64_t* order = c.orders + k * c.length;
       const T* from = dy + (b * c.paths + k) * c.length * c.channels;
-      std::fill(grad.begin(), grad.end(), Vec<T>{});
+      for (auto* zeroed : {&grad, &dweight, &dbias}) std::fill(zeroed->begin(), zeroed->end(), Vec<T>{});
       for (int64_t t = 0; t < c.length + taps - 1; ++t) {
         const int64_t done = t - taps + 1;  // the token whose gradient is complete after step t
         if (t < c.length) c.window(b, k, t, zeros.data(), rows);
@@ -83,7 +87,7 @@ void conv_backward(const Conv<T>& c, const T* dy, T* dx, T* dw, T* db, int64_t g
           if (t < c.length) {
             g = load(from + order[t] * c.channels + channel, lanes);
             if (c.use_silu) {
-              const Vec<T> pre = c.at(rows, channel, lanes), s = sigmoid<T>(pre);
+              const Vec<T> pre = c.at(k, rows, channel, lanes), s = sigmoid<T>(pre);
               g *= s * (T(1) + pre * (T(1) - s));
             }
             dbias[block] += g;
@@ -93,19 +97,20 @@ void conv_backward(const Conv<T>& c, const T* dy, T* dx, T* dw, T* db, int64_t g
           if (done < 0) continue;
           Vec<T> sum{};
           for (int64_t j = 0; j < taps; ++j)
-            sum += load(c.weight + j * c.channels + channel, lanes) *
+            sum += load(c.weight_at(k, j, channel), lanes) *
                    grad[(done + taps - 1 - j) % taps * count + block];
           T* into = dx + (b * c.length + order[done]) * c.channels + channel;
           store(into, k ? load(into, lanes) + sum : sum, lanes);
         }
       }
-    }
-    for (int64_t block = 0; block < count; ++block) {
-      const int64_t channel = (first + block) * kLanes<T>;
-      const int lanes = lanes_at<T>(channel, c.channels);
-      for (int64_t j = 0; j < taps; ++j)
-        store(dw + (b * taps + j) * c.channels + channel, dweight[j * count + block], lanes);
-      store(db + b * c.channels + channel, dbias[block], lanes);
+      const int64_t sequence = b * c.paths + k;
+      for (int64_t block = 0; block < count; ++block) {
+        const int64_t channel = (first + block) * kLanes<T>;
+        const int lanes = lanes_at<T>(channel, c.channels);
+        for (int64_t j = 0; j < taps; ++j)
+          store(dw + (sequence * taps + j) * c.channels + channel, dweight[j * count + block], lanes);
+        store(db + sequence * c.channels + channel, dbias[block], lanes);
+      }
     }
   }
 }

@@ -107,10 +107,8 @@ void merge_backward(const Gate<T>& g, const T* weights, const T* dout, T* dy, T*
           dw[k] += through * y;
           store(dy + (g.y_at(b, k, l) - g.y) + channel, w * through, lanes);
         }
-        store(dz + (b * g.length + l) * g.channels + channel, d * sum * s * (T(1) + v * (T(1) - s)),
-              lanes);
+        store(dz + (b * g.length + l) * g.channels + channel, d * sum * s * (T(1) + v * (T(1) - s)), lanes);
       });
-    for (int64_t k = 0; k < g.paths; ++k)
-      dweights[(b * g.pieces() + piece) * g.paths + k] = sum<T>(dw[k]);
+    for (int64_t k = 0; k < g.paths; ++k) dweights[(b * g.pieces() + piece) * g.paths + k] = sum<T>(dw[k]);
   });
 }

@@ -191,9 +191,9 @@ void forward_task(const Scan<T>& s, const Task& task, T* y, T* last, T* kept) {
 template <class T>
 struct Gradients {
   const T *y, *last, *kept;
-  T *u, *delta;       // (B, K, L, E)
-  T *B, *C;           // (groups, B, K, L, N)
-  T *A, *D, *bias;    // (B, K, N, E), (B, K, E), (B, K, E)
+  T *u, *delta;     // (B, K, L, E)
+  T *B, *C;         // (groups, B, K, L, N)
+  T *A, *D, *bias;  // (B, K, N, E), (B, K, E), (B, K, E)
 };
 
 // Backward of a task, chunk by chunk from the end: run the chunk again from its kept state, then the
@@ -391,63 +391,69 @@ Conv<T> conv_of(const int64_t* sizes, const void* const* tensors) {
           static_cast<const T*>(tensors[2]),
           static_cast<const int64_t*>(tensors[3]),
           sizes[5],
-          bool(sizes[6])};
+          bool(sizes[6]),
+          sizes[7],
+          sizes[8]};
 }
 
 template <class T>
 Gate<T> gate_of(const int64_t* sizes, const void* const* tensors) {
-  return {sizes[0], sizes[1], sizes[2], sizes[3], static_cast<const T*>(tensors[0]),
-          static_cast<const T*>(tensors[1]), sizes[4]};
+  return {sizes[0],
+          sizes[1],
+          sizes[2],
+          sizes[3],
+          static_cast<const T*>(tensors[0]),
+          static_cast<const T*>(tensors[1]),
+          sizes[4]};
 }
 
 }  // namespace
 
 // The doors for ctypes: sizes and pointers in the order of rsmamba_mm/ops/backends/cpu/call.py
-#define DOORS(T, suffix)                                                                             \
-  extern "C" void scan_forward_##suffix(const int64_t* sizes, const void* const* in,                 \
-                                        void* const* out, int64_t groups, int threads) {             \
-    forward<T>(scan_of<T>(sizes, in), static_cast<T*>(out[0]), static_cast<T*>(out[1]),              \
-               static_cast<T*>(out[2]), groups, threads);                                            \
-  }                                                                                                  \
-  extern "C" void scan_backward_##suffix(const int64_t* sizes, const void* const* in,                \
-                                         void* const* out, int64_t groups, int threads) {            \
-    const Gradients<T> grad = {static_cast<const T*>(in[9]), static_cast<const T*>(in[10]),          \
-                               static_cast<const T*>(in[11]), static_cast<T*>(out[0]),               \
-                               static_cast<T*>(out[1]), static_cast<T*>(out[2]),                     \
-                               static_cast<T*>(out[3]), static_cast<T*>(out[4]),                     \
-                               static_cast<T*>(out[5]), static_cast<T*>(out[6])};                    \
-    backward<T>(scan_of<T>(sizes, in), grad, groups, threads);                                       \
-  }                                                                                                  \
-  extern "C" void conv_forward_##suffix(const int64_t* sizes, const void* const* in,                 \
-                                        void* const* out, int64_t, int threads) {                    \
-    conv_forward<T>(conv_of<T>(sizes, in), static_cast<T*>(out[0]), threads);                        \
-  }                                                                                                  \
-  extern "C" void conv_backward_##suffix(const int64_t* sizes, const void* const* in,                \
-                                         void* const* out, int64_t groups, int threads) {            \
-    conv_backward<T>(conv_of<T>(sizes, in), static_cast<const T*>(in[4]), static_cast<T*>(out[0]),   \
-                     static_cast<T*>(out[1]), static_cast<T*>(out[2]), groups, threads);                     \
+#define DOORS(T, suffix)                                                                                \
+  extern "C" void scan_forward_##suffix(const int64_t* sizes, const void* const* in, void* const* out,  \
+                                        int64_t groups, int threads) {                                  \
+    forward<T>(scan_of<T>(sizes, in), static_cast<T*>(out[0]), static_cast<T*>(out[1]),                 \
+               static_cast<T*>(out[2]), groups, threads);                                               \
+  }                                                                                                     \
+  extern "C" void scan_backward_##suffix(const int64_t* sizes, const void* const* in, void* const* out, \
+                                         int64_t groups, int threads) {                                 \
+    const Gradients<T> grad = {static_cast<const T*>(in[9]),  static_cast<const T*>(in[10]),            \
+                               static_cast<const T*>(in[11]), static_cast<T*>(out[0]),                  \
+                               static_cast<T*>(out[1]),       static_cast<T*>(out[2]),                  \
+                               static_cast<T*>(out[3]),       static_cast<T*>(out[4]),                  \
+                               static_cast<T*>(out[5]),       static_cast<T*>(out[6])};                 \
+    backward<T>(scan_of<T>(sizes, in), grad, groups, threads);                                          \
+  }                                                                                                     \
+  extern "C" void conv_forward_##suffix(const int64_t* sizes, const void* const* in, void* const* out,  \
+                                        int64_t, int threads) {                                         \
+    conv_forward<T>(conv_of<T>(sizes, in), static_cast<T*>(out[0]), threads);                           \
+  }                                                                                                     \
+  extern "C" void conv_backward_##suffix(const int64_t* sizes, const void* const* in, void* const* out, \
+                                         int64_t groups, int threads) {                                 \
+    conv_backward<T>(conv_of<T>(sizes, in), static_cast<const T*>(in[4]), static_cast<T*>(out[0]),      \
+                     static_cast<T*>(out[1]), static_cast<T*>(out[2]), groups, threads);                \
   }
 
-#define GATE_DOORS(T, suffix)                                                                        \
-  extern "C" void pool_forward_##suffix(const int64_t* sizes, const void* const* in,                 \
-                                        void* const* out, int64_t, int threads) {                    \
-    pool_forward<T>(gate_of<T>(sizes, in), static_cast<T*>(out[0]), threads);                        \
-  }                                                                                                  \
-  extern "C" void pool_backward_##suffix(const int64_t* sizes, const void* const* in,                \
-                                         void* const* out, int64_t, int threads) {                   \
-    pool_backward<T>(gate_of<T>(sizes, in), static_cast<const T*>(in[2]), static_cast<T*>(out[0]),   \
-                     static_cast<T*>(out[1]), threads);                                              \
-  }                                                                                                  \
-  extern "C" void merge_forward_##suffix(const int64_t* sizes, const void* const* in,                \
-                                         void* const* out, int64_t, int threads) {                   \
-    merge_forward<T>(gate_of<T>(sizes, in), static_cast<const T*>(in[2]), static_cast<T*>(out[0]),   \
-                     threads);                                                                       \
-  }                                                                                                  \
-  extern "C" void merge_backward_##suffix(const int64_t* sizes, const void* const* in,               \
-                                          void* const* out, int64_t, int threads) {                  \
-    merge_backward<T>(gate_of<T>(sizes, in), static_cast<const T*>(in[2]),                           \
-                      static_cast<const T*>(in[3]), static_cast<T*>(out[0]), static_cast<T*>(out[1]), \
-                      static_cast<T*>(out[2]), threads);                                             \
+#define GATE_DOORS(T, suffix)                                                                              \
+  extern "C" void pool_forward_##suffix(const int64_t* sizes, const void* const* in, void* const* out,     \
+                                        int64_t, int threads) {                                            \
+    pool_forward<T>(gate_of<T>(sizes, in), static_cast<T*>(out[0]), threads);                              \
+  }                                                                                                        \
+  extern "C" void pool_backward_##suffix(const int64_t* sizes, const void* const* in, void* const* out,    \
+                                         int64_t, int threads) {                                           \
+    pool_backward<T>(gate_of<T>(sizes, in), static_cast<const T*>(in[2]), static_cast<T*>(out[0]),         \
+                     static_cast<T*>(out[1]), threads);                                                    \
+  }                                                                                                        \
+  extern "C" void merge_forward_##suffix(const int64_t* sizes, const void* const* in, void* const* out,    \
+                                         int64_t, int threads) {                                           \
+    merge_forward<T>(gate_of<T>(sizes, in), static_cast<const T*>(in[2]), static_cast<T*>(out[0]),         \
+                     threads);                                                                             \
+  }                                                                                                        \
+  extern "C" void merge_backward_##suffix(const int64_t* sizes, const void* const* in, void* const* out,   \
+                                          int64_t, int threads) {                                          \
+    merge_backward<T>(gate_of<T>(sizes, in), static_cast<const T*>(in[2]), static_cast<const T*>(in[3]),   \
+                      static_cast<T*>(out[0]), static_cast<T*>(out[1]), static_cast<T*>(out[2]), threads); \
   }
 
 DOORS(float, f32)

@@ -1,0 +1,94 @@
+"""Small fixtures of parity: models whose weights follow from their names, and what must come out.
+
+``tests/data/{rest,msd_decoder}.npz`` hold results, sampled, of weights that ``fill`` draws. They were
+written by this package at a state that gave the published models' outputs and gradients on the published
+models' weights: ``test_published_outputs_and_gradients`` of each says so where its file is, which is too
+large to lie here. ``python tests/parity.py NAME`` writes a fixture anew.
+"""
+
+import math
+import sys
+from pathlib import Path
+from zlib import crc32
+
+import numpy as np
+import torch
+from model_tester import REST, maps
+from torch import Tensor, nn
+
+import rsmamba_mm.models
+
+DATA = Path(__file__).parent / 'data'
+SIZE = (70, 100)  # odd on the third map
+
+
+def draw(name: str, shape: tuple) -> Tensor:
+    """Random numbers by a name, the same on every machine and release."""
+    return torch.from_numpy(np.random.RandomState(crc32(name.encode())).standard_normal(shape))
+
+
+@torch.no_grad()
+def fill(model: nn.Module) -> None:
+    """Give every parameter and buffer a value that its name and shape decide."""
+    for name, x in model.state_dict().items():
+        if not x.is_floating_point():
+            continue
+        r = draw(name, x.shape)
+        if name.endswith('A_logs'):
+            x.copy_(torch.arange(1.0, x.shape[1] + 1).log() + r / 10)
+        elif name.endswith('dt_projs_bias'):
+            x.copy_(r / 2 - 2)
+        elif name.endswith('running_var'):
+            x.copy_(1 + r.abs() / 10)
+        elif name.endswith(('Ds', 'norm.weight', 'norm1.weight', 'norm2.weight')):
+            x.copy_(1 + r / 10)
+        elif x.dim() == 1:
+            x.copy_(r / 10)
+        else:
+            x.copy_(r / math.sqrt(x[0].numel()))
+
+
+def model_of(name: str) -> tuple[nn.Module, Tensor | list[Tensor]]:
+    """A model in float64, filled, and its inputs."""
+    if name == 'rest':
+        model, shapes = rsmamba_mm.models.ResT(REST['arch']), [(1, 3, *SIZE)]
+    else:
+        channels = REST['arch']['embed_dims']
+        model = rsmamba_mm.models.MambaSegDecoder(channels, drop_path_rate=0)
+        shapes = [x.shape for x in maps(1, SIZE, channels, (4, 8, 16, 32))]
+    model = model.double().eval()
+    fill(model)
+    inputs = [draw(f'input {i}', shape).requires_grad_() for i, shape in enumerate(shapes)]
+    return model, inputs
+
+
+def results(name: str, dtype: torch.dtype = torch.float64) -> dict[str, Tensor]:
+    """Outputs, gradients of the inputs, and of every parameter the gradient's norm and first entry."""
+    model, inputs = model_of(name)
+    model, inputs = model.to(dtype), [x.detach().to(dtype).requires_grad_() for x in inputs]
+    ys = model(*inputs) if name == 'rest' else model(inputs)
+    torch.autograd.backward(ys, [draw(f'cotangent {i}', y.shape).to(dtype) for i, y in enumerate(ys)])
+    found = {f'y{i}': y.detach() for i, y in enumerate(ys)}
+    found |= {f'grad {i}': x.grad for i, x in enumerate(inputs)}
+    found = {key: x[..., ::3, ::3] for key, x in found.items()}
+    gradients = [p.grad for _, p in sorted(model.named_parameters())]
+    found['gradients'] = torch.stack([torch.stack([g.norm(), g.flatten()[0]]) for g in gradients])
+    return found
+
+
+def assert_parity(name: str) -> None:
+    """The results are those of the fixture, in single precision too."""
+    expected = {key: torch.from_numpy(x) for key, x in np.load(DATA / f'{name}.npz').items()}
+    for dtype, tolerance in ((torch.float64, 1e-6), (torch.float32, 1e-4)):
+        found = results(name, dtype)
+        assert set(found) == set(expected)
+        for key, x in expected.items():
+            error = ((found[key].float() - x).norm() / x.norm()).item()
+            assert error < tolerance, f'{key} in {dtype}: relative error {error:.1e}'
+
+
+if __name__ == '__main__':
+    for name in sys.argv[1:]:
+        np.savez_compressed(
+            DATA / f'{name}.npz', **{k: x.float().numpy() for k, x in results(name).items()}
+        )
