@@ -94,6 +94,7 @@ def run(code: str) -> subprocess.CompletedProcess:
     return subprocess.run([sys.executable, '-c', code], capture_output=True, text=True)
 
 
+@pytest.mark.slow
 @pytest.mark.smoke
 @pytest.mark.parametrize(
     ('type', 'custom_imports'),
@@ -114,6 +115,7 @@ def test_backbone_in_an_mmseg_config():
     assert result.returncode == 0 and 'stepped' in result.stdout, result.stderr
 
 
+@pytest.mark.slow
 def test_misspelt_option_is_refused_by_name():
     pytest.importorskip('mmpretrain')
     code = CLASSIFIER.format(type='rsmamba_mm.RSMamba', custom_imports=None)

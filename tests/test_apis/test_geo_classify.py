@@ -44,6 +44,7 @@ def test_a_pixel_is_a_scene(classifier, wide, write_raster, tmp_path):
     assert sum(result.areas.values()) == pytest.approx(14 * 50 * 50, rel=1e-3)
 
 
+@pytest.mark.slow
 def test_scenes_with_overlap_and_resumed(classifier, wide, write_raster, tmp_path):
     source = write_raster(wide)
 

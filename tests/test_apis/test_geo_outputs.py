@@ -186,6 +186,7 @@ def test_a_map_without_data_has_no_polygons(tmp_path):
         assert len(pyogrio.raw.read(made)[2]) == 0
 
 
+@pytest.mark.slow
 def test_the_item_and_the_styles(segmenter, picture, write_raster, tmp_path):
     pytest.importorskip('mmseg.models')
     from rsmamba_mm.apis import segment_raster

@@ -39,6 +39,7 @@ def test_the_map_is_that_of_the_whole_image(segmenter, picture, write_raster, tm
     assert sum(whole.shares.values()) == pytest.approx(1) and whole.coloured.shape == (150, 200, 3)
 
 
+@pytest.mark.slow
 def test_what_is_written(segmenter, picture, write_raster, tmp_path):
     wide = np.tile(picture, (1, 4, 3))  # 600 × 600: more than a block
     wide[:, :40, :30] = 0
@@ -130,6 +131,7 @@ def files_of(folder: Path) -> dict[str, bytes]:
 ALL = dict(confidence='float32', probabilities='uint8', polygons='gpkg', areas=True, stac=True, style=True)
 
 
+@pytest.mark.slow
 def test_an_interrupted_run_goes_on_and_gives_the_same_bytes(segmenter, picture, write_raster, tmp_path):
     source = write_raster(picture)
     segment_raster(source, tmp_path / 'whole/map.tif', segmenter, **ALL)

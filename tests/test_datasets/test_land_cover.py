@@ -75,6 +75,7 @@ def test_dubai_says_what_is_missing(tmp_path):
             DubaiDataset(str(tmp_path), tiles)
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not REAL.is_dir(), reason='the images of Dubai are not here')
 def test_every_real_mask_is_understood():
     names = [path.name for path in sorted(REAL.glob('tile*'))]

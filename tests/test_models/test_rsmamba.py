@@ -404,6 +404,7 @@ def test_mmengine_counts_the_scan():
     assert count_operations(tiny(), IMAGES[:1].shape)[1] == scans
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize('path_type', ['forward_reverse_mean', 'forward_reverse_shuffle_gate'])
 def test_a_compiled_backbone_takes_images_of_other_sizes(path_type):
     """Torch makes sizes that change dynamic; the orders of a grid stay constants."""

@@ -57,6 +57,7 @@ def test_report_without_a_compiler(tmp_path):
     assert 'apt-get install g++' in line
 
 
+@pytest.mark.slow
 def test_forced_without_a_compiler_is_refused(tmp_path):
     code = 'import torch, rsmamba_mm.ops as ops; ops.resolve_backend(torch.device("cpu"))'
     process = start(tmp_path, '-c', code, path=tmp_path, RSMAMBA_SCAN_BACKEND='cpu')
@@ -65,6 +66,7 @@ def test_forced_without_a_compiler_is_refused(tmp_path):
     assert "scan backend 'cpu' was asked for but cannot run: no C++ compiler was found" in err
 
 
+@pytest.mark.slow
 def test_failing_compiler_is_quoted(tmp_path):
     broken = tmp_path / 'broken-c++'
     broken.write_text('#!/bin/sh\necho "internal compiler error: out of coffee" >&2\nexit 1\n')
@@ -75,6 +77,7 @@ def test_failing_compiler_is_quoted(tmp_path):
     assert 'The native CPU backend was not built' in err and 'out of coffee' in err
 
 
+@pytest.mark.slow
 @needs_compiler
 def test_unusable_cache_folder_is_named(tmp_path):
     (tmp_path / 'file').write_text('')
