@@ -14,11 +14,13 @@ CPP := $(shell find rsmamba_mm -name '*.cpp' -o -name '*.h')
 # Tests are spread over processes; a worker that is done takes over tests of another.
 PYTEST := -m pytest -n $(WORKERS) --dist worksteal
 
+PORTABLE := rsmamba_mm/ops/backends/cpu/lib
+
 MAIN := .venv/.installed
 UPSTREAM := .venv-upstream/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help demo app test test-fast test-upstream coverage lint format clean
+.PHONY: help demo app test test-fast test-upstream coverage lint format wheel clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 22
@@ -53,6 +55,14 @@ format: $(MAIN) ## put the style right
 	@.venv/bin/ruff check --fix-only --quiet .
 	@.venv/bin/ruff format .
 	@.venv/bin/clang-format -i $(CPP)
+
+# auditwheel reads from the libraries which glibc they need, and says so in the name
+wheel: $(MAIN) ## build dist/*.whl with the native CPU backend in it, for Linux x86-64
+	@.venv/bin/python -m pip install -qq $(PIP_ARGS) -r requirements/wheel.txt
+	@trap 'rm -rf $(PORTABLE) build/wheel' EXIT; set -e; rm -rf build/wheel; \
+		.venv/bin/python -m rsmamba_mm.ops.build --portable >/dev/null; \
+		.venv/bin/python -m pip wheel -qq --no-deps --no-build-isolation -w build/wheel .; \
+		.venv/bin/auditwheel repair --exclude 'libtorch*' --exclude 'libc10*' -w dist build/wheel/*.whl
 
 clean: ## remove the environments, builds and caches
 	rm -rf .venv .venv-upstream build dist *.egg-info .pytest_cache .ruff_cache htmlcov .coverage*

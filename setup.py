@@ -1,18 +1,22 @@
 """Build of the package.
 
 The wheel carries ``configs``, ``tools`` and ``model-index.yml`` in ``rsmamba_mm/.mim``, as the
-packages of OpenMMLab do. An editable install uses those of the source tree.
+packages of OpenMMLab do. An editable install uses those of the source tree. Where
+``python -m rsmamba_mm.ops.build --portable`` has left libraries of the native CPU backend in the tree, the
+wheel carries them too and its tag names the platform; see ``make wheel``.
 """
 
 import re
 import shutil
 from pathlib import Path
 
-from setuptools import find_packages, setup
+from setuptools import Distribution, find_packages, setup
+from setuptools.command.bdist_wheel import bdist_wheel
 from setuptools.command.build_py import build_py
 
 ROOT = Path(__file__).parent
 MIM = ('configs', 'tools', 'model-index.yml')
+LIBRARIES = 'ops/backends/cpu/lib'
 EXTRAS = ('mm', 'openmmlab', 'cuda', 'geo', 'app', 'tests')
 
 
@@ -20,11 +24,13 @@ class BuildWithConfigs(build_py):
     """Add ``.mim`` to a wheel."""
 
     def run(self) -> None:
+        package = Path(self.build_lib) / 'rsmamba_mm'
+        mim = package / '.mim'
+        for folder in (mim, package / LIBRARIES):
+            shutil.rmtree(folder, ignore_errors=True)  # an earlier build leaves its files here
         super().run()
         if self.editable_mode:
             return
-        mim = Path(self.build_lib) / 'rsmamba_mm' / '.mim'
-        shutil.rmtree(mim, ignore_errors=True)  # an earlier build leaves its files here
         mim.mkdir()
         for name in filter(lambda name: (ROOT / name).exists(), MIM):
             if (ROOT / name).is_dir():
@@ -32,6 +38,20 @@ class BuildWithConfigs(build_py):
                 shutil.copytree(ROOT / name, mim / name, ignore=ignored)
             else:
                 shutil.copy2(ROOT / name, mim)
+
+
+class DistributionWithLibraries(Distribution):
+    """Bound to a platform where it carries libraries."""
+
+    def has_ext_modules(self) -> bool:
+        return any((ROOT / 'rsmamba_mm' / LIBRARIES).glob('*.so'))
+
+
+class WheelForAnyPython(bdist_wheel):
+    """The libraries are loaded by ctypes: any Python 3 takes them."""
+
+    def get_tag(self) -> tuple[str, str, str]:
+        return 'py3', 'none', super().get_tag()[2]
 
 
 def read(path: str) -> str:
@@ -64,9 +84,10 @@ setup(
     ],
     python_requires='>=3.10,<3.13',
     packages=find_packages(include=['rsmamba_mm', 'rsmamba_mm.*']),
-    package_data={'rsmamba_mm': ['py.typed', '**/*.cpp', '**/*.h']},
+    package_data={'rsmamba_mm': ['py.typed', '**/*.cpp', '**/*.h', f'{LIBRARIES}/*.so']},
     install_requires=read_requirements('runtime'),
     extras_require={name: read_requirements(name) for name in EXTRAS},
-    cmdclass={'build_py': BuildWithConfigs},
+    distclass=DistributionWithLibraries,
+    cmdclass={'build_py': BuildWithConfigs, 'bdist_wheel': WheelForAnyPython},
     zip_safe=False,
 )

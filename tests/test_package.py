@@ -72,6 +72,20 @@ def test_wheel(tree):
     assert any(name.endswith('licenses/LICENSE') for name in wheel)
 
 
+def test_wheel_with_libraries_names_its_platform(tree):
+    assert build(tree, 'wheel').name.endswith('-py3-none-any.whl')
+    library = tree / 'rsmamba_mm' / 'ops' / 'backends' / 'cpu' / 'lib' / 'scan_cpu_avx2_0.so'
+    library.parent.mkdir()
+    library.write_bytes(b'')
+    wheel = build(tree, 'wheel')
+    assert '-py3-none-' in wheel.name and not wheel.name.endswith('-any.whl')
+    assert library.relative_to(tree).as_posix() in zipfile.ZipFile(wheel).namelist()
+
+    library.unlink()  # and nothing of it stays in the build folder
+    names = zipfile.ZipFile(build(tree, 'wheel')).namelist()
+    assert not [name for name in names if name.endswith('.so')]
+
+
 def test_sdist_builds_the_same_wheel(tree):
     with tarfile.open(build(tree, 'sdist')) as sdist:
         sdist.extractall(tree.parent / 'unpacked')

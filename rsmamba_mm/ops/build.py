@@ -1,7 +1,12 @@
-"""Compile the native CPU backend ahead of its first use: ``python -m rsmamba_mm.ops.build``."""
+"""Compile the native CPU backend ahead of its first use: ``python -m rsmamba_mm.ops.build``.
+
+With ``--portable`` it is compiled into the package for any x86-64 processor, for a wheel to carry.
+"""
+
+import argparse
 
 from .backends.cache import CACHE_VARIABLE, cache_folder
-from .backends.cpu.build import FLAGS, SOURCES, BuildError, compiler, library
+from .backends.cpu.build import FLAGS, SOURCES, BuildError, compile_portable, compiler, library
 
 __all__ = [
     'CACHE_VARIABLE',
@@ -9,6 +14,7 @@ __all__ = [
     'SOURCES',
     'BuildError',
     'cache_folder',
+    'compile_portable',
     'compiler',
     'library',
     'main',
@@ -16,8 +22,11 @@ __all__ = [
 
 
 def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument('--portable', action='store_true', help='into the package, for a wheel to carry')
+    portable = parser.parse_args().portable
     try:
-        print(library())
+        print(*(compile_portable() if portable else [library()]), sep='\n')
     except BuildError as error:
         raise SystemExit(f'The native CPU backend was not built: {error}') from None
 

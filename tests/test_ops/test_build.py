@@ -5,7 +5,9 @@ import subprocess
 import sys
 
 import pytest
+import torch
 
+from rsmamba_mm.ops.backends.cpu import build
 from rsmamba_mm.ops.build import compiler
 
 needs_compiler = pytest.mark.skipif(compiler() is None, reason='no C++ compiler here')
@@ -85,3 +87,60 @@ def test_unusable_cache_folder_is_named(tmp_path):
     code, _, err = finish(process)
     assert code != 0
     assert 'cannot be used' in err and 'RSMAMBA_CACHE_DIR' in err
+
+
+@pytest.fixture
+def portable(tmp_path, monkeypatch):
+    """A folder of libraries as a wheel brings them, empty at first."""
+    monkeypatch.setattr(build, 'PORTABLE', tmp_path / 'lib')
+    monkeypatch.setattr(torch.backends.cpu, 'get_cpu_capability', lambda: 'AVX512')
+    monkeypatch.setattr(build.platform, 'machine', lambda: 'x86_64')
+    (tmp_path / 'lib').mkdir()
+    return tmp_path / 'lib'
+
+
+def bring(capability):
+    path = build._portable_path(capability)
+    path.touch()
+    return path
+
+
+def test_best_library_of_the_wheel_for_the_processor(portable, monkeypatch):
+    assert build.portable_library() is None
+    older = bring('AVX2')
+    assert build.portable_library() == older
+    newer = bring('AVX512')
+    assert build.portable_library() == newer
+    for capability, library in (('AVX2', older), ('DEFAULT', None)):
+        monkeypatch.setattr(torch.backends.cpu, 'get_cpu_capability', lambda c=capability: c)
+        assert build.portable_library() == library
+
+
+def test_library_of_other_sources_or_another_machine_is_left(portable, monkeypatch):
+    library = bring('AVX512')
+    with monkeypatch.context() as patch:
+        patch.setattr(build, '_sources', lambda: ['changed'])
+        assert build.portable_library() is None
+    assert build.portable_library() == library
+    monkeypatch.setattr(build.platform, 'machine', lambda: 'aarch64')
+    assert build.portable_library() is None
+    with pytest.raises(build.BuildError, match='for x86-64, this machine is aarch64'):
+        build.compile_portable()
+
+
+@needs_compiler
+@pytest.mark.slow
+@pytest.mark.skipif(build.platform.machine() != 'x86_64', reason='libraries to ship are for x86-64')
+def test_no_compiler_is_needed_with_a_library_that_fits(tmp_path, monkeypatch):
+    monkeypatch.setattr(build, 'PORTABLE', tmp_path / 'lib')
+    assert len(build.compile_portable()) == len(build.PORTABLE_FLAGS)
+    if build.portable_library() is None:
+        pytest.skip('this processor has no AVX2')
+    code = (
+        'import sys, runpy; from pathlib import Path; import rsmamba_mm.ops.backends.cpu.build as build;'
+        f'build.PORTABLE = Path({str(tmp_path / "lib")!r});'
+        'runpy.run_module("rsmamba_mm.ops", run_name="__main__")'
+    )
+    returncode, out, err = finish(start(tmp_path / 'cache', '-c', code, path=tmp_path))
+    assert returncode == 0, err
+    assert "cpu: 'cpu' serves" in out and not (tmp_path / 'cache').is_dir()

@@ -1,8 +1,10 @@
-"""Compiles the native CPU backend; ``python -m rsmamba_mm.ops.build`` does it ahead of the first use.
+"""Finds or compiles the library of the native CPU backend.
 
-The library is compiled for this machine's processor with the system's C++ compiler and cached, by source,
-compiler flags, PyTorch version and processor. It uses no PyTorch header (so it compiles in seconds and has
-no ABI to match), only PyTorch's OpenMP runtime.
+A wheel may bring libraries, each for one kind of processor (:func:`compile_portable`). Where none fits,
+the library is compiled for this machine's processor with the system's C++ compiler and cached, by source,
+compiler flags, PyTorch version and processor: on first use, or ahead of it by
+``python -m rsmamba_mm.ops.build``. It uses no PyTorch header (so it compiles in seconds and has no ABI to
+match), only PyTorch's OpenMP runtime.
 """
 
 from __future__ import annotations
@@ -22,7 +24,13 @@ from filelock import FileLock
 from ..cache import CACHE_VARIABLE, cache_folder
 
 SOURCES = Path(__file__).parent / 'csrc'
+PORTABLE = Path(__file__).parent / 'lib'
 FLAGS = ('-std=c++17', '-O3', '-fPIC', '-fopenmp', '-fno-math-errno', '-fno-trapping-math')
+# What PyTorch calls a processor's capability -> what is compiled for it; the best comes first.
+PORTABLE_FLAGS = {
+    'AVX512': ('-mavx512f', '-mavx512dq', '-mavx512bw', '-mavx512vl', '-mfma'),
+    'AVX2': ('-mavx2', '-mfma'),
+}
 
 
 class BuildError(RuntimeError):
@@ -37,27 +45,58 @@ def compiler() -> str | None:
 
 @cache
 def library() -> Path:
-    """The compiled library, from the cache or compiled now.
+    """The library: one that came with the package, else from the cache or compiled now.
 
     Safe when several processes start at once: one compiles, the others wait.
 
     Raises:
         BuildError: If there is no compiler, it fails, or the cache folder cannot be written.
     """
-    cxx = compiler()
-    if cxx is None:
-        raise BuildError(
-            'no C++ compiler was found (g++ or clang++, or the one that CXX names): install one, on '
-            'Debian and Ubuntu with apt-get install g++'
-        )
+    return portable_library() or _compiled_library()
+
+
+def portable_library() -> Path | None:
+    """The library that came with the package for this processor, if one was made from these sources."""
+    if platform.machine() not in ('x86_64', 'AMD64'):
+        return None
+    capabilities = list(PORTABLE_FLAGS)
+    here = torch.backends.cpu.get_cpu_capability()
+    fitting = capabilities[capabilities.index(here) :] if here in capabilities else []
+    return next((path for each in fitting if (path := _portable_path(each)).exists()), None)
+
+
+def compile_portable() -> list[Path]:
+    """Compile a library for each of :data:`PORTABLE_FLAGS` into the package, for a wheel to carry.
+
+    Raises:
+        BuildError: If there is no compiler, it fails, or this is not x86-64.
+    """
+    if platform.machine() not in ('x86_64', 'AMD64'):
+        raise BuildError(f'libraries to ship are for x86-64, this machine is {platform.machine()}')
+    cxx = _needed_compiler()
+    shutil.rmtree(PORTABLE, ignore_errors=True)  # those of other sources
+    PORTABLE.mkdir()
+    for capability, flags in PORTABLE_FLAGS.items():
+        _compile(cxx, flags, _portable_path(capability))
+    return sorted(PORTABLE.iterdir())
+
+
+def _portable_path(capability: str) -> Path:
+    digest = hashlib.sha256('\0'.join([*FLAGS, *PORTABLE_FLAGS[capability], *_sources()]).encode())
+    return PORTABLE / f'scan_cpu_{capability.lower()}_{digest.hexdigest()[:16]}.so'
+
+
+def _compiled_library() -> Path:
+    cxx = _needed_compiler()
     target = cache_folder() / f'scan_cpu_{_fingerprint(cxx)}.so'
     if target.exists():
         return target
+    native = '-mcpu=native' if platform.machine() in ('aarch64', 'arm64') else '-march=native'
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         with FileLock(f'{target}.lock'):
             if not target.exists():
-                _compile(cxx, target)
+                _compile(cxx, (native,), target)
     except OSError as error:
         raise BuildError(
             f'the cache folder {target.parent} cannot be used ({error}): name another one in '
@@ -66,11 +105,24 @@ def library() -> Path:
     return target
 
 
+def _needed_compiler() -> str:
+    cxx = compiler()
+    if cxx is None:
+        raise BuildError(
+            'no C++ compiler was found (g++ or clang++, or the one that CXX names): install one, on '
+            'Debian and Ubuntu with apt-get install g++'
+        )
+    return cxx
+
+
 def _fingerprint(cxx: str) -> str:
     """What the compiled library depends on."""
     parts = [*FLAGS, torch.__version__, torch.__file__, platform.machine(), _processor(), cxx]
-    parts += [path.read_text() for path in sorted(SOURCES.iterdir()) if path.is_file()]
-    return hashlib.sha256('\0'.join(parts).encode()).hexdigest()[:16]
+    return hashlib.sha256('\0'.join([*parts, *_sources()]).encode()).hexdigest()[:16]
+
+
+def _sources() -> list[str]:
+    return [path.read_text() for path in sorted(SOURCES.iterdir()) if path.is_file()]
 
 
 def _processor() -> str:
@@ -83,12 +135,11 @@ def _processor() -> str:
     return '\n'.join(sorted(set(kept)))
 
 
-def _compile(cxx: str, target: Path) -> None:
+def _compile(cxx: str, processor: tuple[str, ...], target: Path) -> None:
     """Compile to a temporary file and move it to its place, so that no half-written one is seen."""
-    native = '-mcpu=native' if platform.machine() in ('aarch64', 'arm64') else '-march=native'
     with tempfile.TemporaryDirectory(dir=target.parent) as folder:
         objects, result = Path(folder, 'scan_cpu.o'), Path(folder, target.name)
-        _call([cxx, *FLAGS, native, '-c', str(SOURCES / 'scan_cpu.cpp'), '-o', str(objects)])
+        _call([cxx, *FLAGS, *processor, '-c', str(SOURCES / 'scan_cpu.cpp'), '-o', str(objects)])
         # without -fopenmp here: OpenMP's symbols come from the runtime that PyTorch brings, so that
         # both share one pool of threads
         torch_lib = Path(torch.__file__).parent / 'lib'
