@@ -22,7 +22,7 @@ __all__ = [
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(description='Compile the native CPU backend.')
     parser.add_argument('--portable', action='store_true', help='into the package, for a wheel to carry')
     portable = parser.parse_args().portable
     try:
