@@ -16,6 +16,7 @@ def call(tool: str, *arguments) -> subprocess.CompletedProcess:
     command = [str(ROOT / 'tools' / tool), *map(str, arguments)]
     argv, folder, out, err = sys.argv, os.getcwd(), io.StringIO(), io.StringIO()
     sys.argv, status = command, 0
+    sys.path.insert(0, str(Path(command[0]).parent))  # as the interpreter does
     os.chdir(ROOT)
     try:
         with redirect_stdout(out), redirect_stderr(err):
@@ -27,5 +28,6 @@ def call(tool: str, *arguments) -> subprocess.CompletedProcess:
             status = 1
     finally:
         sys.argv = argv
+        sys.path.pop(0)
         os.chdir(folder)
     return subprocess.CompletedProcess(command, status, out.getvalue(), err.getvalue())

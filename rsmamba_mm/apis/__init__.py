@@ -5,8 +5,9 @@ from importlib import import_module
 from .. import _openmmlab  # noqa: F401 - cures come first
 from ..errors import OptionError
 from .folders import FolderSummary, classify_folder
-from .gates import PathGates, record_gates
+from .gates import PathGates, gates_of, record_gates
 from .inference import ImagePredictor, predict_images
+from .mistakes import JudgedImage, judge_images
 from .options import (
     add_folder_arguments,
     add_inference_arguments,
@@ -15,6 +16,7 @@ from .options import (
     add_train_arguments,
 )
 from .predictors import LandCoverSegmenter, SceneClassifier
+from .receptive_field import effective_receptive_field, field_sides
 from .results import ImagePrediction, LandCoverPrediction, ScenePrediction
 from .runner import prepare_test, prepare_train
 
@@ -30,6 +32,7 @@ __all__ = [
     'FolderSummary',
     'ImagePrediction',
     'ImagePredictor',
+    'JudgedImage',
     'LandCoverPrediction',
     'LandCoverSegmenter',
     'OptionError',
@@ -42,6 +45,10 @@ __all__ = [
     'add_test_arguments',
     'add_train_arguments',
     'classify_folder',
+    'effective_receptive_field',
+    'field_sides',
+    'gates_of',
+    'judge_images',
     'predict_images',
     'prepare_test',
     'prepare_train',

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
+import torch
 from torch import Tensor, nn
 
 from ..errors import OptionError
@@ -74,3 +75,24 @@ def record_gates(model: nn.Module) -> Iterator[PathGates]:
     finally:
         for handle in handles:
             handle.remove()
+
+
+def gates_of(model: Any, batches: Iterable) -> tuple[np.ndarray, list[str]]:
+    """The weights of the paths over many images; see :func:`record_gates`.
+
+    Args:
+        model (nn.Module): A classifier or segmenter with such a backbone, in evaluation mode.
+        batches (Iterable): What its ``test_step`` takes, such as a data loader of MMEngine.
+
+    Returns:
+        tuple[np.ndarray, list[str]]: ``(images, blocks, K)`` float32, and the names of the K scan orders.
+
+    Raises:
+        OptionError: If the model has no gates.
+    """
+    seen = []
+    with record_gates(model) as gates, torch.no_grad():
+        for batch in batches:
+            model.test_step(batch)
+            seen.append(gates.weights)
+    return np.concatenate(seen) if seen else gates.weights, gates.orders

@@ -64,12 +64,12 @@ class SegmentationReportHook(ReportHook):
         if metrics and all(f'IoU.{name}' in metrics for name in classes):
             write_land_cover_table(metrics, classes, folder / 'classes.csv')
         if self._predicted:
-            images = (_reduced(dataset[i]['inputs'], *self._predicted[i]) for i in sorted(self._predicted))
+            images = (reduced(dataset[i]['inputs'], *self._predicted[i]) for i in sorted(self._predicted))
             plot_overlays(images, classes, meta['palette'], folder / 'predictions.png')
         runner.logger.info('table of the classes and predictions: %s', folder)
 
 
-def _reduced(inputs, truth: np.ndarray, prediction: np.ndarray, name: str) -> SegmentedImage:
+def reduced(inputs, truth: np.ndarray, prediction: np.ndarray, name: str) -> SegmentedImage:
     """An image and its maps at a size to show."""
     scale = min(1, SIDE / max(truth.shape))
     size = tuple(max(1, round(side * scale)) for side in truth.shape[::-1])

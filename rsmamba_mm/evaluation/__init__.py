@@ -11,6 +11,7 @@ from .kappa import CohenKappa
 __all__ = ['CohenKappa']
 
 if find_spec('mmseg') is not None:
+    from .boundary import BoundaryMetric
     from .segmentation import LandCoverMetric
 
-    __all__ += ['LandCoverMetric']
+    __all__ += ['BoundaryMetric', 'LandCoverMetric']

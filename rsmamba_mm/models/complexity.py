@@ -6,6 +6,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from copy import deepcopy
+from dataclasses import dataclass
 
 import torch
 from mmengine.analysis import complexity_analysis
@@ -18,7 +19,27 @@ from ..ops import use_backend
 from ..ops.flops import conv_flops_of_shapes, scan_flops_of_shapes, step_flops_of_shapes
 
 
-@torch.no_grad()
+@dataclass
+class ModuleComplexity:
+    """What a module costs, with all that is in it.
+
+    Attributes:
+        name (str): Its name in the model; empty for the model itself.
+        kind (str): Its class.
+        parameters (int): Numbers to learn.
+        multiply_adds (int): Of matrix products and convolutions.
+        scans (int): The scans' operations, ``9·B·L·D·N + B·D·L`` each.
+        activations (int): Bytes that a forward keeps for the backward, weights and input not counted.
+    """
+
+    name: str
+    kind: str
+    parameters: int
+    multiply_adds: int = 0
+    scans: int = 0
+    activations: int = 0
+
+
 def count_operations(model: nn.Module, shape: Sequence[int]) -> tuple[int, int]:
     """Count the operations of a model's inference.
 
@@ -33,18 +54,91 @@ def count_operations(model: nn.Module, shape: Sequence[int]) -> tuple[int, int]:
         tuple[int, int]: Multiply-adds of matrix products and convolutions, and the scans' operations,
         ``9·B·L·D·N + B·D·L`` each. The projection of a scan's steps is a matrix product.
     """
+    adds, scans = _count(model, shape)
+    return adds.get('', 0), scans.get('', 0)
+
+
+def complexity_by_module(
+    model: nn.Module, shape: Sequence[int], depth: int | None = None
+) -> list[ModuleComplexity]:
+    """What each module of a model costs: counted by shapes, its activations in a forward of training.
+
+    Args:
+        model (nn.Module): Called with one tensor, on the CPU; left as it is.
+        shape (Sequence[int]): Of the images, ``(B, C, H, W)``.
+        depth (int, optional): How deep to go; 1 is backbone, neck and heads. Defaults to None, to the end.
+
+    Returns:
+        list[ModuleComplexity]: The model first, then its modules in their order. Those that a forward for
+        inference leaves out, such as an auxiliary head, have parameters alone.
+    """
+    adds, scans = _count(model, shape)
+    kept = _kept_for_backward(model, shape)
+    return [
+        ModuleComplexity(
+            name,
+            type(module).__name__,
+            sum(p.numel() for p in module.parameters()),
+            adds.get(name, 0),
+            scans.get(name, 0),
+            kept.get(name, 0),
+        )
+        for name, module in model.named_modules()
+        if depth is None or not name or name.count('.') < depth
+    ]
+
+
+@torch.no_grad()
+def _count(model: nn.Module, shape: Sequence[int]) -> tuple[dict[str, int], dict[str, int]]:
+    """Multiply-adds and operations of scans, by the name of the module."""
     model = deepcopy(model).to('meta')
     model.eval()  # of some of OpenMMLab's backbones it returns nothing
     x = torch.empty(*shape, device='meta')
+    names = [name for name, _ in model.named_modules() if name]
 
-    def total(formulas: dict) -> int:
+    def totals(formulas: dict) -> dict[str, int]:
         counter = FlopCounterMode(display=False, custom_mapping=formulas)
         with use_backend('torch'), counter:  # the backend that runs without data
             model(x)
-        return counter.get_total_flops()
+        counts = counter.get_flop_counts()
+        root = type(model).__name__
+        named = {name: sum(by_operator.values()) for name, by_operator in counts.items()}
+        inside = {name.removeprefix(f'{root}.'): n for name, n in named.items() if name != root}
+        for name in sorted(names, key=lambda name: -name.count('.')):
+            # a head whose `forward` is called past its hooks has what its parts have
+            parts = (n for part, n in inside.items() if part.rpartition('.')[0] == name)
+            inside[name] = max(inside.get(name, 0), sum(parts))
+        return {**inside, '': named.get('Global', 0)}
 
-    products = total({torch.ops.rsmamba_mm.scan: step_flops_of_shapes})
-    return products // 2, total({}) - products
+    products, everything = totals({torch.ops.rsmamba_mm.scan: step_flops_of_shapes}), totals({})
+    scans = {name: count - products.get(name, 0) for name, count in everything.items()}
+    return {name: count // 2 for name, count in products.items()}, scans
+
+
+def _kept_for_backward(model: nn.Module, shape: Sequence[int]) -> dict[str, int]:
+    """Bytes that autograd keeps, by the name of the module that computed what keeps them."""
+    model = deepcopy(model).cpu()
+    model.train()
+    x = torch.zeros(*shape)
+    weights = {t.untyped_storage().data_ptr() for t in (*model.parameters(), *model.buffers(), x)}
+    path, seen, kept = [''], dict[int, torch.Tensor](), Counter[str]()
+
+    def keep(tensor: torch.Tensor) -> torch.Tensor:
+        storage = tensor.untyped_storage()
+        if storage.data_ptr() not in weights and storage.data_ptr() not in seen:
+            seen[storage.data_ptr()] = tensor  # held, that no later one takes its place
+            parts = path[-1].split('.') if path[-1] else []
+            for end in range(len(parts) + 1):
+                kept['.'.join(parts[:end])] += storage.nbytes()
+        return tensor
+
+    for name, module in model.named_modules():
+        if name:
+            module.register_forward_pre_hook(lambda *_, name=name: path.append(name))
+            module.register_forward_hook(lambda *_: path.pop() and None, always_call=True)
+    with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
+        model(x)
+    return dict(kept)
 
 
 def count_scans() -> None:
