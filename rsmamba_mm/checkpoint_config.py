@@ -26,8 +26,8 @@ _TYPES = frozenset((
     'ImageClassifier', 'EncoderDecoder', 'ResNet', 'GlobalAveragePooling', 'LinearClsHead', 'FCNHead',
     'CutMix', 'Mixup', 'CrossEntropyLoss', 'LabelSmoothLoss', 'DiceLoss', 'BN', 'BN2d', 'SyncBN', 'LN',
     'GN', 'GELU', 'ReLU', 'SiLU', 'Dropout', 'DropPath', 'Constant', 'Kaiming', 'Normal', 'Pretrained',
-    'TruncNormal', 'VisionTransformer', 'VisionTransformerClsHead', 'SwinTransformer', 'Xavier', 'LocalVisBackend', 'SegLocalVisualizer', 'UniversalVisualizer',
-    'Visualizer', 'featmap',
+    'TruncNormal', 'VisionTransformer', 'VisionTransformerClsHead', 'SwinTransformer', 'Xavier',
+    'LocalVisBackend', 'SegLocalVisualizer', 'UniversalVisualizer', 'Visualizer', 'featmap',
 ))
 # fmt: on
 
@@ -53,17 +53,27 @@ def parse_config(text: str, name: str) -> dict[str, Any]:
             if module not in _IMPORTS:
                 raise ValueError(f'it imports {module!r}')
             import_module(module)
-        cfg = {key: value for key, value in cfg.items() if key in _READ}
-        for kind in _named(cfg):
-            _check(kind)
-        if not isinstance(cfg.get('model'), dict):
-            raise ValueError('it has no model')
+        cfg = check_config(cfg)
     except (ValueError, SyntaxError, RecursionError, MemoryError, TypeError) as error:
         raise CheckpointError(
             f'{name}: the config text in it is not run, and cannot be taken as data ({error}). Pass the '
             'config file too; or, if you trust who made the checkpoint, let it run code by --allow-pickle '
             'or RSMAMBA_ALLOW_PICKLE=1'
         ) from error
+    return cfg
+
+
+def check_config(cfg: dict[str, Any]) -> dict[str, Any]:
+    """The parts of a config of plain values that inferencers read.
+
+    Raises:
+        ValueError: If it names a type that is not known to be harmless, or has no model.
+    """
+    cfg = {key: value for key, value in cfg.items() if key in _READ}
+    for kind in _named(cfg):
+        _check(kind)
+    if not isinstance(cfg.get('model'), dict):
+        raise ValueError('it has no model')
     return cfg
 
 

@@ -93,7 +93,7 @@ def load(file: str | Path | IO[bytes], map_location: Any = None, mmap: bool = Fa
     if name.endswith(SAFETENSORS):
         content = _load_safetensors(file, name, map_location)
     else:
-        _check_container(file, name)
+        check_container(file, name)
         content = _load_pickle(file, name, map_location, mmap)
     _check_content(content, name, values=not mmap)
     return content
@@ -153,7 +153,7 @@ def _warn_of_old_torch(name: str) -> None:
         )
 
 
-def _check_container(file: str | IO[bytes], name: str) -> None:
+def check_container(file: str | IO[bytes], name: str) -> None:
     """Refuse archives that PyTorch does not write: packed or overlapping entries, TorchScript, tar."""
     if zipfile.is_zipfile(file):
         size = os.path.getsize(file) if isinstance(file, str) else file.seek(0, os.SEEK_END)

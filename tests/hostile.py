@@ -17,7 +17,6 @@ import struct
 import subprocess
 import tarfile
 import timeit
-import types
 import zipfile
 from collections.abc import Callable
 from functools import partial, reduce
@@ -74,7 +73,7 @@ def _array(canary: Path) -> np.ndarray:
 
 def _function(canary: Path) -> Call:
     code = marshal.dumps(compile(_code(canary), 'x', 'exec'))
-    return Call(Call(types.FunctionType, Call(marshal.loads, code), {'open': open}))
+    return Call(exec, Call(marshal.loads, code))
 
 
 def _hub(canary: Path) -> Call:
@@ -323,7 +322,7 @@ CONFIGS = {
     'formatted': 'model = f"{{{code}}}"',
     'type': 'model = dict(type="os.mkdir", path={canary!r})',
     'nested type': 'model = dict(type="RSMamba", norm_cfg=dict(type="os.mkdir", path={canary!r}))',
-    'type of pipeline': 'model = dict(type="RSMamba")\ntest_pipeline = [dict(type="builtins.exec", code={code!r})]',
+    'type of pipeline': 'model = dict(type="X")\ntest_pipeline = [dict(type="os.mkdir", path={canary!r})]',
     'type through a package': 'model = dict(type="mmengine.config.config.os.mkdir", path={canary!r})',
     'base': '_base_ = {script!r}\nmodel = dict(type="RSMamba")',
     'imports': 'custom_imports = dict(imports=["antigravity"])\nmodel = dict(type="RSMamba")',
@@ -334,7 +333,7 @@ CONFIGS = {
 
 
 def write_config(name: str, folder: Path, canary: Path, place: str) -> Path:
-    """A checkpoint whose config text is one of :data:`CONFIGS`, under ``meta.cfg`` or in the message hub."""
+    """A checkpoint whose config text is one of :data:`CONFIGS`, in ``meta`` or in the message hub."""
     text = CONFIGS[name].format(code=_code(canary), canary=str(canary), script=_script(canary))
     content = dict(state_dict=dict(weight=torch.ones(2)), meta=dict(epoch=1, iter=1))
     if place == 'hub':

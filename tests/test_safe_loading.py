@@ -1,4 +1,4 @@
-"""Nothing of a stranger's checkpoint runs, on any of the ways to load it; and the message says what to do."""
+"""Nothing of a stranger's checkpoint runs, whichever way it is loaded; the message says what to do."""
 
 import io
 import pickle

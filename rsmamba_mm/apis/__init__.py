@@ -15,6 +15,7 @@ from .options import (
     add_train_arguments,
 )
 from .predictors import LandCoverSegmenter, SceneClassifier
+from .publishing import load_pretrained, publish_model
 from .results import ImagePrediction, LandCoverPrediction, ScenePrediction
 from .runner import prepare_test, prepare_train
 
@@ -42,9 +43,11 @@ __all__ = [
     'add_test_arguments',
     'add_train_arguments',
     'classify_folder',
+    'load_pretrained',
     'predict_images',
     'prepare_test',
     'prepare_train',
+    'publish_model',
     'record_gates',
 ]
 
