@@ -17,8 +17,8 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from mmengine.config import Config
-from mmengine.registry import MODELS, DefaultScope
+from mmengine.config import Config, ConfigDict
+from mmengine.registry import MODELS, DefaultScope, init_default_scope
 from torch import Tensor, nn
 
 from ..checkpoint_config import check_config
@@ -114,8 +114,8 @@ def load_pretrained(source: str | Path, device: str | torch.device = 'cpu') -> n
         device (str | torch.device): Defaults to ``'cpu'``.
 
     Returns:
-        nn.Module: In evaluation, with ``cfg`` and ``dataset_meta``; what ``inference_model`` of mmpretrain
-        or mmseg takes.
+        nn.Module: In evaluation, with ``cfg`` and ``dataset_meta``; what mmpretrain's
+        ``ImageClassificationInferencer`` and mmseg's ``inference_model`` take.
 
     Raises:
         MissingDataError: If there is no such folder, or a file of it is not there.
@@ -144,6 +144,10 @@ def load_pretrained(source: str | Path, device: str | torch.device = 'cpu') -> n
     except OptionError as error:
         raise CheckpointError(f'{folder / WEIGHTS}: {error}') from error
     model.load_state_dict(content['state_dict'])
+    # where mmseg and mmpretrain look for them
+    cfg.setdefault('test_pipeline', cfg['test_dataloader']['dataset']['pipeline'])
+    if 'default_scope' in cfg:
+        init_default_scope(cfg['default_scope'])  # as mmseg's and mmpretrain's own functions do
     model.cfg = model._config = Config(cfg)
     model.dataset_meta = model._dataset_meta = described.get('dataset_meta') or {}
     return model.to(device).eval()
@@ -168,7 +172,7 @@ def _fetched(source: str | Path) -> Path:
 
 def _build(cfg: dict) -> nn.Module:
     with DefaultScope.overwrite_default_scope(cfg.get('default_scope')):
-        return MODELS.build(deepcopy(cfg['model']))
+        return MODELS.build(ConfigDict(deepcopy(cfg['model'])))  # mmseg looks into it by attributes
 
 
 def _plain_config(cfg: Config) -> dict[str, Any]:
@@ -246,8 +250,8 @@ def _card(
             '',
             f'# {name}',
             '',
-            f'{"Land cover of" if segmenter else "Scenes in"} remote-sensing images, by {cfg.model.type} with '
-            f'{cfg.model.backbone.type} of rsmamba_mm: {parameters:,} parameters.',
+            f'{"Land cover of" if segmenter else "Scenes in"} remote-sensing images, by {cfg.model.type} '
+            f'with {cfg.model.backbone.type} of rsmamba_mm: {parameters:,} parameters.',
             '',
             f'- Data set: {dataset}, {len(classes)} classes: {", ".join(classes)}',
             f'- Config: `{Path(cfg.filename).name}`',

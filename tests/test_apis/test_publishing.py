@@ -84,11 +84,15 @@ def test_what_is_in_it(published):
 def test_load_pretrained(published):
     model = load_pretrained(published)
     assert not model.training and model.dataset_meta['classes']
+    image = np.zeros((128, 128, 3), np.uint8)
     if hasattr(model, 'head'):
-        from mmpretrain import inference_model
+        from mmpretrain import ImageClassificationInferencer
+
+        assert ImageClassificationInferencer(model)(image)[0]['pred_class'] in model.dataset_meta['classes']
     else:
         from mmseg.apis import inference_model
-    assert inference_model(model, np.zeros((128, 128, 3), np.uint8)) is not None
+
+        assert inference_model(model, image).pred_sem_seg.data.shape == (1, 128, 128)
 
 
 def test_last_step(trained, tmp_path):

@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 """A trained model for others: ``publish_model.py CONFIG CHECKPOINT OUT_DIR``.
 
-Writes the folder ``OUT_DIR/CONFIG-HASH`` in the layout of Hugging Face's hub: weights as safetensors, without
-the optimiser's state and the local supervision module, the config as plain values, and a model card.
+Writes the folder ``OUT_DIR/CONFIG-HASH`` in the layout of Hugging Face's hub: weights as safetensors
+without the optimiser's state and the local supervision module, config as plain values, and a model card.
 """
 
 from __future__ import annotations
