@@ -323,7 +323,7 @@ CONFIGS = {
     'type': 'model = dict(type="os.mkdir", path={canary!r})',
     'nested type': 'model = dict(type="RSMamba", norm_cfg=dict(type="os.mkdir", path={canary!r}))',
     'type of pipeline': 'model = dict(type="X")\ntest_pipeline = [dict(type="os.mkdir", path={canary!r})]',
-    'type through a package': 'model = dict(type="mmengine.config.config.os.mkdir", path={canary!r})',
+    'type through a package': 'model = dict(type="shutil.os.mkdir", path={canary!r})',
     'base': '_base_ = {script!r}\nmodel = dict(type="RSMamba")',
     'imports': 'custom_imports = dict(imports=["antigravity"])\nmodel = dict(type="RSMamba")',
     'scope': 'default_scope = "os"\nmodel = dict(type="RSMamba")',

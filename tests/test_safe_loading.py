@@ -26,7 +26,9 @@ model = dict(backbone=dict(
     arch=dict(embed_dims=8, num_layers=1, feedforward_channels=16), img_size=32, patch_cfg=dict(stride=16)
 ), head=dict(in_channels=8))
 test_dataloader = dict(batch_size=2, num_workers=0, dataset=dict(num_images=4, img_size=32))
-train_dataloader = dict(batch_size=2, num_workers=0, persistent_workers=False, dataset=dict(num_images=4, img_size=32))
+train_dataloader = dict(
+    batch_size=2, num_workers=0, persistent_workers=False, dataset=dict(num_images=4, img_size=32)
+)
 custom_hooks = []
 """
 

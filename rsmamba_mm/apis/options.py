@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from argparse import Action, ArgumentParser, Namespace
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from mmengine.config import DictAction
 
@@ -209,7 +209,7 @@ def _add_config_options(parser: ArgumentParser) -> None:
 class AllowPickle(Action):
     """``--allow-pickle``: also of the processes that this one starts."""
 
-    def __init__(self, option_strings: list[str], dest: str, **kwargs) -> None:
+    def __init__(self, option_strings: Sequence[str], dest: str, **kwargs) -> None:
         super().__init__(option_strings, dest, nargs=0, default=False, **kwargs)
 
     def __call__(self, parser: ArgumentParser, namespace: Namespace, *args) -> None:

@@ -148,8 +148,10 @@ def load_pretrained(source: str | Path, device: str | torch.device = 'cpu') -> n
     cfg.setdefault('test_pipeline', cfg['test_dataloader']['dataset']['pipeline'])
     if 'default_scope' in cfg:
         init_default_scope(cfg['default_scope'])  # as mmseg's and mmpretrain's own functions do
-    model.cfg = model._config = Config(cfg)
-    model.dataset_meta = model._dataset_meta = described.get('dataset_meta') or {}
+    for name in ('cfg', '_config'):
+        setattr(model, name, Config(cfg))
+    for name in ('dataset_meta', '_dataset_meta'):
+        setattr(model, name, described.get('dataset_meta') or {})
     return model.to(device).eval()
 
 
