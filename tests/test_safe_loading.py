@@ -215,11 +215,10 @@ def test_the_config_attacks_are_real(name, tmp_path, canary):
     assert canary.exists()
 
 
-@pytest.mark.parametrize('name', ['type', 'type through a package'])
-def test_the_types_are_real(name, tmp_path, canary):
+def test_a_type_is_real(tmp_path, canary):
     from mmengine.registry import MODELS
 
-    path = hostile.write_config(name, tmp_path, canary, 'cfg')
+    path = hostile.write_config('type', tmp_path, canary, 'cfg')
     cfg = Config.fromstring(torch.load(path, weights_only=True)['meta']['cfg'], '.py')
     with pytest.raises(Exception):  # noqa: B017 - what os.mkdir returns is no model
         MODELS.build(cfg.model)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+import shlex
 import tempfile
 from collections.abc import Mapping
 from copy import deepcopy
@@ -54,7 +55,8 @@ def publish_model(
             step. Defaults to ``'averaged'``.
         metrics (Mapping[str, float], optional): For the card. Defaults to None, the best score in the
             checkpoint.
-        command (str, optional): That of the training, for the card. Defaults to None, not said.
+        command (str, optional): That of the training, for the card. Defaults to None, as a training of
+            ``tools/train.py`` left it beside the checkpoint.
         license (str, optional): Of the weights, as an SPDX identifier. Defaults to None, not said.
 
     Returns:
@@ -85,7 +87,7 @@ def publish_model(
             f'{checkpoint} has no names of classes: write them into it by tools/model_converters, or '
             'take a checkpoint of a training'
         )
-    meta = dict(classes=list(classes))
+    meta: dict[str, Any] = dict(classes=list(classes))
     palette = (read['meta'].get('dataset_meta') or {}).get('palette')
     if palette is not None:
         meta['palette'] = [[int(value) for value in colour] for colour in palette]
@@ -98,10 +100,19 @@ def publish_model(
         digest = _digest(weights)
         target = out_dir / f'{Path(config).stem}-{digest[:8]}'
         target.mkdir(exist_ok=True)
+        weights.chmod(0o644)  # safetensors writes for the owner alone
         weights.replace(target / WEIGHTS)
     described = dict(plain, dataset_meta=meta, sha256=digest)
     (target / CONFIG).write_text(json.dumps(described, indent=2) + '\n', encoding='utf-8')
-    card = _card(cfg, target.name, state_dict, classes, metrics or _best(read), command, license)
+    card = _card(
+        cfg,
+        target.name,
+        state_dict,
+        classes,
+        metrics or _best(read),
+        command or _command(checkpoint),
+        license,
+    )
     (target / CARD).write_text(card, encoding='utf-8')
     return target
 
@@ -164,7 +175,7 @@ def _fetched(source: str | Path) -> Path:
             f'no published model: {source} is no folder, and no id of the form owner/model'
         )
     try:
-        from huggingface_hub import snapshot_download
+        from huggingface_hub import snapshot_download  # pyright: ignore[reportMissingImports]
     except ImportError as error:
         raise MissingExtraError(
             f'{source} is no folder here. To fetch it from the hub: pip install huggingface_hub'
@@ -214,6 +225,15 @@ def _best(checkpoint: dict) -> dict[str, float]:
     hub = checkpoint.get('message_hub')
     best = (hub.get('runtime_info') or {}).get('best_score') if isinstance(hub, Mapping) else None
     return {} if best is None else {'best validation score': float(best)}
+
+
+def _command(checkpoint: str) -> str | None:
+    """The latest training in the checkpoint's work dir."""
+    for record in sorted(Path(checkpoint).parent.glob('*/run.json'), reverse=True):
+        command = shlex.split(json.loads(record.read_text(encoding='utf-8')).get('command', ''))
+        if any(Path(part).name == 'train.py' for part in command):
+            return shlex.join(['python', *command[1:]])
+    return None
 
 
 def _digest(path: Path) -> str:

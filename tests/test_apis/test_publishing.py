@@ -150,6 +150,18 @@ def test_refusals(trained, published, tmp_path, monkeypatch):
         publish_model(trained[0], str(tmp_path / 'other.pth'), tmp_path)
 
 
+def test_command_of_the_training(trained, tmp_path):
+    import shutil
+
+    shutil.copy(trained[1], tmp_path / 'best.pth')
+    for name, tool in (('1', 'train.py'), ('2', 'test.py')):
+        (tmp_path / name).mkdir()
+        command = dict(command=f'/usr/bin/python3 tools/{tool} x.py')
+        (tmp_path / name / 'run.json').write_text(json.dumps(command))
+    folder = publish_model(trained[0], str(tmp_path / 'best.pth'), tmp_path / 'out')
+    assert 'Trained by: `python tools/train.py x.py`' in (folder / 'README.md').read_text()
+
+
 def test_command(trained, tmp_path):
     (tmp_path / 'metrics.json').write_text('{"accuracy/top1": 93.25}')
     result = call(TOOL, *trained, tmp_path / 'out', '--metrics', tmp_path / 'metrics.json')

@@ -39,7 +39,9 @@ def main() -> None:
         metavar='FILE.json',
         help='of tools/test.py --out FILE.json --out-item metrics',
     )
-    parser.add_argument('--command', help='of the training, for the card')
+    parser.add_argument(
+        '--command', help='of the training, for the card (default: as the training left it)'
+    )
     parser.add_argument('--license', metavar='SPDX', help='of the weights, such as CC-BY-4.0')
     parser.add_argument('--allow-pickle', action=AllowPickle, help='let the checkpoint run code')
     args = parser.parse_args()
