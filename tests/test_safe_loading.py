@@ -125,10 +125,18 @@ def convert_unetmamba(path, config, runner):
     tool('model_converters/unetmamba_to_mmseg.py', path, config.parent / 'out.pth')
 
 
+def convert_rest(path, config, runner):
+    tool('model_converters/rest_to_mmseg.py', path, config.parent / 'out.pth')
+
+
+def publish(path, config, runner):
+    tool('model_converters/publish_model.py', config, path, config.parent / 'published')
+
+
 test_tool.__test__ = False
 QUICK = (load_from, resume, init_cfg, plain_load, classifier, segmenter)
 SLOW = (predictor, test_tool, train_tool)
-CONVERTERS = (convert_rsmamba, convert_unetmamba)
+CONVERTERS = (convert_rsmamba, convert_unetmamba, convert_rest, publish)
 # a tool's parser breaks no lines
 ADVICE = (
     r'fetch or write it again|if you trust who made it|earlier checkpoint|Take the config|pass the config'

@@ -3,12 +3,13 @@
 import sys
 import types
 
+import numpy as np
 import pytest
 import torch
 from commands import call
 
 from rsmamba_mm.errors import OptionError
-from rsmamba_mm.models.released import mmseg_to_unetmamba, read_tensors, unetmamba_to_mmseg
+from rsmamba_mm.models.released import find_rest, mmseg_to_unetmamba, read_tensors, unetmamba_to_mmseg
 
 pytest.importorskip('mmseg.models')
 from test_unetmamba import count, unetmamba
@@ -150,6 +151,15 @@ def test_rest_there_and_back(prefix, network, tmp_path):
     assert back.keys() == encoder.keys() and all(torch.equal(back[name], encoder[name]) for name in back)
     result = call(tool, tmp_path / 'ours.pth', tmp_path / 'large.pth', '--arch', 'large')
     assert 'ours.pth: ' in result.stderr and 'tensors do not fit the model' in result.stderr
+
+
+def test_rest_of_the_released_code(root):
+    golden = root.parent / 'shared/golden/rest.npz'
+    if not golden.is_file():
+        pytest.skip(f'{golden} is not there')
+    names = {name.removeprefix('sd/') for name in np.load(golden) if name.startswith('sd/')}
+    found, others = find_rest({f'net.encoder.{name}': torch.ones(1) for name in names})
+    assert found.keys() == names and not others
 
 
 def test_refusals(tmp_path):
