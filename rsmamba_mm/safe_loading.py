@@ -163,18 +163,32 @@ def check_container(file: str | IO[bytes], name: str) -> None:
         except (zipfile.BadZipFile, OSError, ValueError) as error:
             raise _unreadable(name, _reason(error)) from error
         names = [entry.filename for entry in entries]
+        if any(entry.endswith('constants.pkl') for entry in names):
+            raise _unreadable(name, 'it is a TorchScript program, not tensors')
         if any(entry.compress_type != zipfile.ZIP_STORED for entry in entries):
             raise _unreadable(name, 'its entries are compressed, which those of PyTorch never are')
         if sum(entry.file_size for entry in entries) > size or len(set(names)) < len(names):
             raise _unreadable(name, 'its entries overlap')
-        if any(entry.endswith('constants.pkl') for entry in names):
-            raise _unreadable(name, 'it is a TorchScript program, not tensors')
         if not any(entry.endswith('/data.pkl') for entry in names):
             raise _unreadable(name, 'it is a zip archive without data.pkl')
     elif isinstance(file, str) and tarfile.is_tarfile(file):
         raise _unreadable(name, 'it is a tar archive, a format that PyTorch reads by running it')
+    else:
+        start = _start(file)
+        if start.startswith(b'PK'):
+            raise _unreadable(name, 'its end is missing, as after a transfer that was cut off')
+        if not start.startswith(b'\x80'):  # how PyTorch's older format begins
+            raise _unreadable(name, 'it is empty' if not start else 'it is another kind of file')
     if not isinstance(file, str):
         file.seek(0)
+
+
+def _start(file: str | IO[bytes]) -> bytes:
+    if not isinstance(file, str):
+        file.seek(0)
+        return file.read(2)
+    with open(file, 'rb') as opened:
+        return opened.read(2)
 
 
 def _check_content(content: Any, name: str, values: bool) -> None:

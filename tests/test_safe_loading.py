@@ -180,6 +180,29 @@ def test_nothing_runs(name, tmp_path, canary, config, runner):
         assert re.search(ADVICE, attempt(way, path, canary, config, runner))
 
 
+@pytest.mark.parametrize(
+    ('name', 'said'),
+    [
+        ('os.system', 'asks for what is not data: .*system'),
+        ('globals walk', "asks for what is not data: Trying to get '__globals__'"),
+        ('forged dtype', "Trying to make an array of 'O8'"),
+        ('truncated end', 'its end is missing'),
+        ('web page', 'it is another kind of file'),
+        ('empty', 'it is empty'),
+        ('TorchScript', 'it is a TorchScript program'),
+        ('zip bomb', 'its entries are compressed'),
+        ('overlapping zip', 'its entries overlap'),
+        ('tar', 'it is a tar archive'),
+        ('a list', 'it holds a list, not a dict of tensors'),
+        ('expanded tensor', r'w of shape \(1048576, 1048576\) is larger than what is stored'),
+        ('NaN', 'weight has values that are not a number'),
+    ],
+)
+def test_what_was_wrong(name, said, tmp_path, canary):
+    with pytest.raises(CheckpointError, match=said):
+        safe_loading.load(hostile.write(name, tmp_path, canary))
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize('name', hostile.FILES)
 def test_nothing_runs_in_tools(name, tmp_path, canary, config, runner):

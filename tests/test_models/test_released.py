@@ -164,7 +164,7 @@ def test_rest_of_the_released_code(root):
 
 def test_refusals(tmp_path):
     (tmp_path / 'text.ckpt').write_text('no checkpoint')
-    with pytest.raises(OptionError, match=r'text\.ckpt is no PyTorch checkpoint'):
+    with pytest.raises(OptionError, match=r'text\.ckpt cannot be read as a checkpoint'):
         read_tensors(tmp_path / 'text.ckpt')
     torch.save(dict(epoch=3), tmp_path / 'empty.ckpt')
     with pytest.raises(OptionError, match='holds no tensors'):
