@@ -17,7 +17,6 @@ from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
 from pathlib import Path
 from types import ModuleType
-from typing import Any
 
 from .paths import share
 
@@ -49,7 +48,7 @@ def apply() -> None:
     _find_configs(stack)
     _launch_without_cuda()
     _right_norm_gradients()
-    _trust_mmengine_checkpoints()
+    _read_checkpoints_as_data()
     if stack == 'upstream':
         _stand_in_for_mmcv_ops()
 
@@ -381,37 +380,12 @@ class _MissingOps(ModuleType):
         return fail
 
 
-def _trust_mmengine_checkpoints() -> None:
-    """Let PyTorch's safe loader read what MMEngine writes in a checkpoint.
+def _read_checkpoints_as_data() -> None:
+    """Let loading a checkpoint run nothing that is in it.
 
-    Since PyTorch 2.6 ``torch.load`` rebuilds listed types only, and MMEngine does not list its own:
-    resuming fails in upstream, and ``publish_model`` in both stacks. The safe loader stays on; it is told
-    of the types in MMEngine's logs. NumPy's functions have another name in files written with NumPy 1.
+    The maintained fork unpickles what PyTorch's safe loader refuses, and upstream what it fetches; both run
+    the config text in a checkpoint. See :mod:`rsmamba_mm.safe_loading`.
     """
-    import numpy as np
-    import torch
-    from mmengine.logging import HistoryBuffer
+    from .safe_loading import install
 
-    if torch.__version__ < (2, 6):
-        return
-    array, scalar = np.zeros(1).__reduce__()[0], np.float64(0).__reduce__()[0]
-    types = (HistoryBuffer, np.ndarray, np.dtype)
-    numbers = {type(np.dtype(number)) for number in '?bBhHiIlLqQefdg'}
-    # by name: the maintained fork lists the types themselves while it loads, and strikes them off after it
-    torch.serialization.add_safe_globals(
-        [
-            *((each, f'{each.__module__}.{each.__name__}') for each in (*types, *numbers)),
-            (_history_buffer_method, 'builtins.getattr'),
-            *((array, f'numpy.{core}.multiarray._reconstruct') for core in ('core', '_core')),
-            *((scalar, f'numpy.{core}.multiarray.scalar') for core in ('core', '_core')),
-        ]
-    )
-
-
-def _history_buffer_method(owner: type, name: str) -> Any:
-    """What a checkpoint may have of ``getattr``: the statistics that a HistoryBuffer refers to."""
-    from mmengine.logging import HistoryBuffer
-
-    if owner is HistoryBuffer and not name.startswith('_'):
-        return getattr(HistoryBuffer, name)
-    raise ValueError(f'A checkpoint must not ask for {name!r} of {owner!r}.')
+    install()

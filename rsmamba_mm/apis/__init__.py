@@ -16,6 +16,7 @@ from .options import (
     add_train_arguments,
 )
 from .predictors import LandCoverSegmenter, SceneClassifier
+from .publishing import load_pretrained, publish_model
 from .receptive_field import effective_receptive_field, field_sides
 from .results import ImagePrediction, LandCoverPrediction, ScenePrediction
 from .runner import prepare_test, prepare_train
@@ -49,9 +50,11 @@ __all__ = [
     'field_sides',
     'gates_of',
     'judge_images',
+    'load_pretrained',
     'predict_images',
     'prepare_test',
     'prepare_train',
+    'publish_model',
     'record_gates',
 ]
 

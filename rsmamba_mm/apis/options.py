@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from argparse import ArgumentParser, Namespace
-from collections.abc import Callable
+from argparse import Action, ArgumentParser, Namespace
+from collections.abc import Callable, Sequence
 
 from mmengine.config import DictAction
+
+from ..safe_loading import allow_pickle
 
 
 def add_train_arguments(parser: ArgumentParser) -> None:
@@ -197,3 +199,19 @@ def _add_config_options(parser: ArgumentParser) -> None:
         help='override entries of the config, such as train_dataloader.batch_size=8; lists as '
         'key="[a,b]", without spaces',
     )
+    parser.add_argument(
+        '--allow-pickle',
+        action=AllowPickle,
+        help='let checkpoints run code as they are loaded; only for files of those you trust',
+    )
+
+
+class AllowPickle(Action):
+    """``--allow-pickle``: also of the processes that this one starts."""
+
+    def __init__(self, option_strings: Sequence[str], dest: str, **kwargs) -> None:
+        super().__init__(option_strings, dest, nargs=0, default=False, **kwargs)
+
+    def __call__(self, parser: ArgumentParser, namespace: Namespace, *args) -> None:
+        setattr(namespace, self.dest, True)
+        allow_pickle()

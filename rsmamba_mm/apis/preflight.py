@@ -5,9 +5,7 @@ from __future__ import annotations
 import ast
 import glob
 import os
-import pickle
 import re
-import zipfile
 from argparse import Namespace
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -17,8 +15,9 @@ from mmengine.config import Config
 from mmengine.runner import CheckpointLoader
 from torch import nn
 
-from ..errors import MissingDataError, OptionError
+from ..errors import CheckpointError, MissingDataError, OptionError
 from ..models.class_order import checkpoint_classes, refuse_other_classes
+from ..safe_loading import load
 
 _VARIABLE = re.compile(r'\{\{\s*\$(\w+)\s*:\s*(\S*?)\s*\}\}')  # as MMEngine reads it
 PICKLES = ('.pkl', '.pickle')
@@ -92,27 +91,13 @@ def read_checkpoint(path: str) -> dict:
         OptionError: If it is not there, or cannot be read.
     """
     try:
-        checkpoint = _mapped(existing(path, 'checkpoint'))
-        if checkpoint is None:
+        if os.path.isfile(existing(path, 'checkpoint')):
+            checkpoint = load(path, map_location='cpu', mmap=True)
+        else:
             checkpoint = CheckpointLoader.load_checkpoint(path, map_location='cpu')
-        checkpoint.get('state_dict', checkpoint).items()
-    except OptionError:
-        raise
-    except Exception as error:  # a broken file can raise anything
-        raise OptionError(
-            f'{path} cannot be read as a checkpoint ({error!r}): fetch or write it again'
-        ) from error
+    except CheckpointError as error:
+        raise OptionError(str(error)) from error
     return checkpoint
-
-
-def _mapped(path: str) -> dict | None:
-    """A local file whose tensors stay on the disk; None of another format, or with types of its own."""
-    if not zipfile.is_zipfile(path):
-        return None
-    try:
-        return torch.load(path, map_location='cpu', mmap=True, weights_only=True)
-    except pickle.UnpicklingError:
-        return None
 
 
 def check_checkpoint(

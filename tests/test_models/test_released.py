@@ -3,12 +3,13 @@
 import sys
 import types
 
+import numpy as np
 import pytest
 import torch
 from commands import call
 
 from rsmamba_mm.errors import OptionError
-from rsmamba_mm.models.released import read_tensors, unetmamba_to_mmseg
+from rsmamba_mm.models.released import find_rest, mmseg_to_unetmamba, read_tensors, unetmamba_to_mmseg
 
 pytest.importorskip('mmseg.models')
 from test_unetmamba import count, unetmamba
@@ -98,9 +99,72 @@ def test_command(lightning_file, tmp_path):
     assert result.returncode == 2 and 'checkpoint not found: none.ckpt' in result.stderr
 
 
+def test_there_and_back(network, tmp_path):
+    tool, there, back = (
+        'model_converters/unetmamba_to_mmseg.py',
+        tmp_path / 'ours.pth',
+        tmp_path / 'back.ckpt',
+    )
+    torch.save(dict(state_dict=released(network)), tmp_path / 'released.ckpt')
+    assert call(tool, tmp_path / 'released.ckpt', there).returncode == 0
+    result = call(tool, there, back, '--to', 'released')
+    assert result.returncode == 0, result.stderr
+    first, last = (read_tensors(tmp_path / name) for name in ('released.ckpt', 'back.ckpt'))
+    assert first.keys() == last.keys()
+    assert all(torch.equal(first[name], last[name]) for name in first)
+
+
+def test_every_tensor_is_named(network, tmp_path):
+    tensors = released(network)
+    del tensors['net.encoder.norm.bias']
+    tensors['net.encoder.extra'] = torch.ones(1)
+    tensors['net.encoder.norm.weight'] = torch.ones(3)
+    torch.save(dict(state_dict=tensors), tmp_path / 'wrong.ckpt')
+    result = call('model_converters/unetmamba_to_mmseg.py', tmp_path / 'wrong.ckpt', tmp_path / 'out.pth')
+    assert result.returncode == 2 and not (tmp_path / 'out.pth').exists()
+    for line in (
+        r'wrong.ckpt: 3 of ',
+        'backbone.norm.bias is missing',
+        'backbone.extra is not in the model',
+        'backbone.norm.weight is (3,), in the model (512,)',
+    ):
+        assert line in result.stderr
+
+
+def test_names_without_a_place():
+    with pytest.raises(OptionError, match=r'1 of 2 tensors have no place in a released UNetMamba: fpn\.x'):
+        mmseg_to_unetmamba({'backbone.stem.x': torch.ones(1), 'fpn.x': torch.ones(1)})
+
+
+@pytest.mark.parametrize('prefix', ['', 'module.', 'net.encoder.', 'backbone.'])
+def test_rest_there_and_back(prefix, network, tmp_path):
+    encoder = network.backbone.state_dict()
+    content = {prefix + name: tensor for name, tensor in encoder.items()} | {
+        'head.weight': torch.ones(9, 512)
+    }
+    torch.save(dict(model=content), tmp_path / 'rest_lite.pth')
+    tool = 'model_converters/rest_to_mmseg.py'
+    result = call(tool, tmp_path / 'rest_lite.pth', tmp_path / 'ours.pth')
+    assert 'left out, not of the encoder: head.weight' in result.stdout, result.stderr
+    assert call(tool, tmp_path / 'ours.pth', tmp_path / 'back.pth', '--to', 'released').returncode == 0
+    back = torch.load(tmp_path / 'back.pth', weights_only=True)
+    assert back.keys() == encoder.keys() and all(torch.equal(back[name], encoder[name]) for name in back)
+    result = call(tool, tmp_path / 'ours.pth', tmp_path / 'large.pth', '--arch', 'large')
+    assert 'ours.pth: ' in result.stderr and 'tensors do not fit the model' in result.stderr
+
+
+def test_rest_of_the_released_code(root):
+    golden = root.parent / 'shared/golden/rest.npz'
+    if not golden.is_file():
+        pytest.skip(f'{golden} is not there')
+    names = {name.removeprefix('sd/') for name in np.load(golden) if name.startswith('sd/')}
+    found, others = find_rest({f'net.encoder.{name}': torch.ones(1) for name in names})
+    assert found.keys() == names and not others
+
+
 def test_refusals(tmp_path):
     (tmp_path / 'text.ckpt').write_text('no checkpoint')
-    with pytest.raises(OptionError, match=r'text\.ckpt is no PyTorch checkpoint'):
+    with pytest.raises(OptionError, match=r'text\.ckpt cannot be read as a checkpoint'):
         read_tensors(tmp_path / 'text.ckpt')
     torch.save(dict(epoch=3), tmp_path / 'empty.ckpt')
     with pytest.raises(OptionError, match='holds no tensors'):
