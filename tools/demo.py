@@ -182,7 +182,7 @@ def map_landscape(work_dir: Path) -> str:
         found = file.read(1)
     picture = folder / 'land_cover.png'
     drawn = SegmentedImage(image[..., ::-1], truth, found, 'scene.tif')
-    plot_overlays([drawn], result.classes, model.palette, picture)
+    plot_overlays([drawn], result.classes, model.palette, picture, width=24)
     pixel = RESOLUTION**2
     lines = [
         f'A GeoTIFF of {width} x {height} px, {100 * (found == truth).mean():.1f} % of its pixels right:',
