@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
 """Watch RSMamba and UNetMamba learn: train, test, and leave pictures.
 
-Without options both learn synthetic aerial scenes, one to name them and one to map their land cover.
+Without options both learn synthetic aerial scenes, one to name them and one to map their land cover; the
+second then maps a GeoTIFF, with polygons and areas.
 ``--data FOLDER`` takes a folder of your own for RSMamba, with one subfolder of images for each class, and
 splits it: a fifth is for the test, and a tenth of the rest for choosing the checkpoint.
 """
@@ -20,10 +21,11 @@ import rsmamba_mm._openmmlab  # noqa: F401 - cures come first
 import numpy as np
 from mmengine.runner import Runner
 
-from rsmamba_mm.apis import prepare_test, prepare_train
-from rsmamba_mm.datasets import mean_colour_accuracy
+from rsmamba_mm.apis import LandCoverSegmenter, prepare_test, prepare_train, segment_raster
+from rsmamba_mm.datasets import mean_colour_accuracy, render_landscape
 from rsmamba_mm.datasets.folder import find_scenes, write_split
-from rsmamba_mm.errors import UserError
+from rsmamba_mm.errors import MissingExtraError, UserError
+from rsmamba_mm.visualization import SegmentedImage, plot_overlays
 
 CONFIGS = Path(__file__).resolve().parents[1] / 'configs'
 TASKS = {
@@ -33,6 +35,7 @@ TASKS = {
 FOLDER_CONFIG = CONFIGS / 'rsmamba' / 'rsmamba-t_folder-128px.py'
 PICTURES = ('learning_curve.png', 'confusion_matrix.png', 'predictions.png')
 TRAIN_SHARE = 0.8  # of which the config holds out a tenth for model selection
+RESOLUTION = 0.8  # metres of a pixel of the GeoTIFF
 # how many images of a folder the demo trains on, repeats counted: a few minutes on two cores
 FOLDER_IMAGES = 20_000
 
@@ -66,6 +69,8 @@ def main() -> None:
     reports = dict(classification=report_classification, segmentation=report_segmentation)
     try:
         said = [reports[task](run(task, Path(args.work_dir) / task, args)) for task in tasks]
+        if 'segmentation' in tasks:
+            said.append(map_landscape(Path(args.work_dir)))
     except UserError as error:
         parser.error(str(error))
     # the figures of all of them together, at the end
@@ -89,7 +94,7 @@ def run(task: str, work_dir: Path, args: argparse.Namespace) -> Outcome:
     runner = prepare_train(argparse.Namespace(**call))
     runner.train()
     trained = time.perf_counter()
-    best = max(work_dir.glob('best_*.pth'), key=lambda path: path.stat().st_mtime)
+    best = best_checkpoint(work_dir)
     tester = prepare_test(argparse.Namespace(checkpoint=str(best), **call))
     metrics = tester.test()
     tested = time.perf_counter()
@@ -98,6 +103,11 @@ def run(task: str, work_dir: Path, args: argparse.Namespace) -> Outcome:
     drawn = (folder / name for name in PICTURES for folder in folders if (folder / name).is_file())
     pictures = [Path(shutil.copy(picture, work_dir)) for picture in drawn]
     return Outcome(runner, tester, metrics, best, pictures, (trained - started, tested - trained))
+
+
+def best_checkpoint(work_dir: Path) -> Path:
+    """The one that the last training found best."""
+    return max(work_dir.glob('best_*.pth'), key=lambda path: path.stat().st_mtime)
 
 
 def split_folder(folder: Path, work_dir: Path) -> tuple[dict, int]:
@@ -139,6 +149,56 @@ def report_segmentation(outcome: Outcome) -> str:
         f'  nearest mean colour  {baseline:6.2f} %   (of pixels: what colour alone would give)',
         '  IoU: ' + ', '.join(f'{name} {metrics[f"IoU.{name}"]:.1f}' for name in classes),
     )
+
+
+def map_landscape(work_dir: Path) -> str:
+    """Let the segmenter map a GeoTIFF that it has not seen, and compare the areas with the truth."""
+    try:
+        import rasterio
+    except ImportError as error:
+        raise MissingExtraError(
+            'the map of a GeoTIFF needs the extra geo: pip install "rsmamba_mm[geo]"'
+        ) from error
+    folder = work_dir / 'raster'
+    folder.mkdir(parents=True, exist_ok=True)
+    image, truth = render_landscape(resolution=RESOLUTION)
+    height, width = truth.shape
+    # a place in the 31st zone of UTM
+    transform = rasterio.Affine(RESOLUTION, 0, 500_000, 0, -RESOLUTION, 5_000_000)
+    profile = dict(driver='GTiff', width=width, height=height, count=3, dtype='uint8', crs='EPSG:32631')
+    with rasterio.open(folder / 'scene.tif', 'w', transform=transform, **profile) as file:
+        file.write(image[..., ::-1].transpose(2, 0, 1))
+    model = LandCoverSegmenter(TASKS['segmentation'], best_checkpoint(work_dir / 'segmentation'))
+    result = segment_raster(
+        folder / 'scene.tif',
+        folder / 'land_cover.tif',
+        model,
+        polygons='gpkg',
+        areas=True,
+        style=True,
+        overwrite=True,
+    )
+    with rasterio.open(result.map) as file:
+        found = file.read(1)
+    picture = folder / 'land_cover.png'
+    drawn = SegmentedImage(image[..., ::-1], truth, found, 'scene.tif')
+    plot_overlays([drawn], result.classes, model.palette, picture, width=24)
+    pixel = RESOLUTION**2
+    lines = [
+        f'A GeoTIFF of {width} x {height} px, {100 * (found == truth).mean():.1f} % of its pixels right:',
+        '  class                 mapped       truth',
+        *(
+            f'  {name:16} {result.areas[name]:8,.0f} m² {pixel * (truth == index).sum():8,.0f} m²'
+            for index, name in enumerate(result.classes)
+        ),
+        *(
+            f'  {kind:10} {path}'
+            for kind, path in result.files.items()
+            if kind in ('map', 'polygons', 'areas')
+        ),
+        f'  picture    {picture}',
+    ]
+    return '\n'.join(lines)
 
 
 def report(name: str, outcome: Outcome, classes: str, *figures: str) -> str:

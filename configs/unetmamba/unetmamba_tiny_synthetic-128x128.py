@@ -1,7 +1,7 @@
 _base_ = [
     '../_base_/models/unetmamba_tiny.py',
     '../_base_/datasets/synthetic_land_cover_128px.py',
-    '../_base_/schedules/unetmamba-tiny_adamw.py',
+    '../_base_/schedules/unetmamba-tiny_muon.py',
     '../_base_/segmentation_runtime.py',
 ]
 

@@ -18,6 +18,7 @@ from .synthetic_scenes import (
     SyntheticScene,
     SyntheticScenes,
     mean_colour_accuracy,
+    render_landscape,
     render_scene,
 )
 from .transforms import (
@@ -47,6 +48,7 @@ __all__ = [
     'UCMerced',
     'mean_colour_accuracy',
     'read_bands',
+    'render_landscape',
     'render_scene',
 ]
 

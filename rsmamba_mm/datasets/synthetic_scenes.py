@@ -85,6 +85,35 @@ def render_scene(
     return SyntheticScene(image, mask, label)
 
 
+def render_landscape(
+    size: int = 256, resolution: float = 0.8, columns: int = 4, seed: int = 0
+) -> tuple[np.ndarray, np.ndarray]:
+    """Render a scene of each class, side by side and at one ground resolution, as one large image.
+
+    Args:
+        size (int): Side of a scene in pixels. Defaults to 256.
+        resolution (float): Ground length of a pixel in metres. Defaults to 0.8.
+        columns (int): Scenes in a row. Defaults to 4; the last row may be filled up with first ones.
+        seed (int): Seed, of images of their own: none is in a :class:`SyntheticScenes`. Defaults to 0.
+
+    Returns:
+        tuple[np.ndarray, np.ndarray]: BGR image (H, W, 3) and mask (H, W) as of :func:`render_scene`.
+    """
+    rows = -(-len(SCENE_CLASSES) // columns)
+    scenes = []
+    for place in range(rows * columns):
+        rng = np.random.Generator(np.random.PCG64([seed, place, len(SCENE_CLASSES)]))
+        name = SCENE_CLASSES[place % len(SCENE_CLASSES)]
+        scenes.append(paint_scene(name, size, size, rng, extent=size * resolution))
+    image, mask = (
+        np.concatenate(
+            [np.concatenate(part[row * columns : (row + 1) * columns], 1) for row in range(rows)]
+        )
+        for part in zip(*scenes, strict=True)
+    )
+    return image, mask
+
+
 @DATASETS.register_module()
 class SyntheticScenes(ClassificationDataset):
     """Seeded data set of synthetic aerial scenes.

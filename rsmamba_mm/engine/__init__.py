@@ -12,6 +12,7 @@ from .classification_report import ClassificationReportHook
 from .learning_rate import CheckLearningRateHook, SegmentorOptimWrapperConstructor
 from .lookahead import LookaheadAdamW
 from .maps import LandCoverMapHook
+from .muon import MuonAdamW, MuonOptimWrapperConstructor
 from .schedules import CosineToEndLR
 from .segmentation_report import SegmentationReportHook
 
@@ -22,6 +23,8 @@ __all__ = [
     'CosineToEndLR',
     'LandCoverMapHook',
     'LookaheadAdamW',
+    'MuonAdamW',
+    'MuonOptimWrapperConstructor',
     'SegmentationReportHook',
     'SegmentorOptimWrapperConstructor',
 ]

@@ -41,6 +41,7 @@ def plot_overlays(
     classes: Sequence[str],
     palette: Sequence[Sequence[int]],
     out: str | Path,
+    width: float = 11,
 ) -> Path:
     """A sheet with image, truth, prediction and errors of each image in a row.
 
@@ -51,13 +52,14 @@ def plot_overlays(
         classes (Sequence[str]): Names of the C classes.
         palette (Sequence[Sequence[int]]): RGB colour of each, 0 to 255.
         out (str | Path): The picture to write.
+        width (float): Of the sheet in inches, of 120 pixels each. Defaults to 11.
 
     Returns:
         Path: The picture.
     """
     images = list(images)
     colours = np.asarray(palette, dtype=np.uint8)
-    figure = Figure(figsize=(11, 2.85 * len(images) + 0.9), layout='constrained')
+    figure = Figure(figsize=(width, 0.26 * width * len(images) + 0.9), layout='constrained')
     axes = figure.subplots(len(images), 4, squeeze=False)
     for row, (image, truth, prediction, name) in zip(axes, images, strict=True):
         grey = as_rgb(image)

@@ -45,7 +45,7 @@ SCALE_RANGE = (0.6, 1.6)
 
 
 def paint_scene(
-    name: str, height: int, width: int, rng: np.random.Generator
+    name: str, height: int, width: int, rng: np.random.Generator, extent: float | None = None
 ) -> tuple[np.ndarray, np.ndarray]:
     """Paint one scene.
 
@@ -54,12 +54,15 @@ def paint_scene(
         height (int): Image height in pixels.
         width (int): Image width in pixels.
         rng (np.random.Generator): Source of all randomness.
+        extent (float, optional): Ground length of the shorter side, in metres. Defaults to None, one
+            that is usual for the class.
 
     Returns:
         tuple[np.ndarray, np.ndarray]: BGR image (H, W, 3) and mask (H, W), both uint8.
     """
     scene_type = SCENE_TYPES[name]
-    scale = math.exp(rng.uniform(*np.log(SCALE_RANGE)))
-    scene = Scene(height, width, scene_type.extent * scale, rng)
+    if extent is None:
+        extent = scene_type.extent * math.exp(rng.uniform(*np.log(SCALE_RANGE)))
+    scene = Scene(height, width, extent, rng)
     scene_type.painter(scene)
     return scene.develop(), scene.mask

@@ -2,8 +2,15 @@
 _base_ = './unetmamba_adamw_cosine.py'
 
 optim_wrapper = dict(
-    optimizer=dict(_delete_=True, type='AdamW', lr=2e-3, weight_decay=1e-2),
-    clip_grad=dict(max_norm=1.0),
+    constructor='MuonOptimWrapperConstructor',
+    optimizer=dict(
+        _delete_=True,
+        type='MuonAdamW',
+        lr=2e-3,
+        matrix_lr_mult=4.0,
+        weight_decay=1e-2,
+        betas=(0.9, 0.99),
+    ),
 )
 param_scheduler = [
     dict(type='LinearLR', start_factor=1e-2, by_epoch=True, end=1, convert_to_iter_based=True),
