@@ -11,13 +11,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 pytest.importorskip('mmseg.models')
 pytest.importorskip('rasterio')
 import rasterio
 from rio_cogeo import cog_validate
 
-from rsmamba_mm.apis import segment_raster
+from rsmamba_mm.apis import LandCoverSegmenter, segment_raster
 from rsmamba_mm.apis.geo.grid import Axis, Grid
 from rsmamba_mm.errors import OptionError
 
@@ -168,6 +169,37 @@ def test_a_journal_of_other_settings_is_refused(segmenter, picture, write_raster
     with pytest.raises(OptionError, match=r'map\.tif is there already: .*--overwrite'):
         segment_raster(source, dst, segmenter)
     segment_raster(source, dst, segmenter, overwrite=True)
+
+
+def test_other_threads_are_refused(segmenter, picture, write_raster, tmp_path):
+    """Sums are rounded otherwise with another number of threads."""
+
+    def stop(progress):
+        raise Interrupted
+
+    source, dst = write_raster(picture), tmp_path / 'map.tif'
+    threads = torch.get_num_threads()
+    try:
+        torch.set_num_threads(1)
+        with pytest.raises(Interrupted):
+            segment_raster(source, dst, segmenter, progress=stop)
+        torch.set_num_threads(3)
+        with pytest.raises(OptionError, match=r'threads was 1 and is 3\. .*\(OMP_NUM_THREADS=1\).*--restart'):
+            segment_raster(source, dst, segmenter)
+    finally:
+        torch.set_num_threads(threads)
+
+
+def test_one_channel_for_two_classes_is_refused(binary_files, picture, write_raster, tmp_path):
+    segmenter = LandCoverSegmenter(*binary_files, device='cpu')
+    with pytest.raises(
+        OptionError, match=r'water\.py: decode_head\.out_channels is 1, .* 2 classes\. .*out_channels=2'
+    ):
+        segment_raster(write_raster(picture), tmp_path / 'map.tif', segmenter)
+    assert not list(tmp_path.glob('map*'))
+    # one image is predicted, as the message says
+    labels = segmenter(np.ascontiguousarray(picture[::-1].transpose(1, 2, 0))).labels
+    assert labels.shape == (150, 200) and labels.max() <= 1
 
 
 def call(root: Path, *args, processes: int = 0) -> subprocess.Popen:
