@@ -184,7 +184,9 @@ def test_other_threads_are_refused(segmenter, picture, write_raster, tmp_path):
         with pytest.raises(Interrupted):
             segment_raster(source, dst, segmenter, progress=stop)
         torch.set_num_threads(3)
-        with pytest.raises(OptionError, match=r'threads was 1 and is 3\. .*\(OMP_NUM_THREADS=1\).*--restart'):
+        with pytest.raises(
+            OptionError, match=r'threads was 1 and is 3\. .*\(OMP_NUM_THREADS=1\).*--restart'
+        ):
             segment_raster(source, dst, segmenter)
     finally:
         torch.set_num_threads(threads)
