@@ -3,8 +3,8 @@
 
 ``speed`` maps a mosaic, and after each strip runs the model alone on the same windows: the ratio is what
 reading, blending and writing leave. ``memory`` watches the tool at several sizes. ``quality`` compares
-windows with one pass over the whole. ``processes`` compares torchrun with one process. Both sides are
-measured in one run, in turns.
+windows with one pass over the whole, ``seams`` a map with one whose windows lie elsewhere. ``processes``
+compares torchrun with one process. Both sides are measured in one run, in turns.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -36,7 +37,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument('what', choices=['speed', 'memory', 'quality', 'processes'])
+    parser.add_argument('what', choices=['speed', 'memory', 'quality', 'seams', 'processes'])
     parser.add_argument('config')
     parser.add_argument('checkpoint')
     parser.add_argument('images', type=Path, help='folder of 8-bit colour images, tiled to the mosaic')
@@ -123,7 +124,7 @@ def memory(args: argparse.Namespace, folder: Path) -> dict:
 
 
 def quality(args: argparse.Namespace, folder: Path) -> dict:
-    """Differing pixels, mIoU and seams of windows at several overlaps, beside one pass over the whole."""
+    """Differing pixels and mIoU of windows at several overlaps, beside one pass over the whole."""
     side = min(args.height, args.width)
     files = tile(args.images, folder, side, side), folder / 'map.tif'
     segmenter = LandCoverSegmenter(args.config, args.checkpoint)
@@ -146,10 +147,45 @@ def quality(args: argparse.Namespace, folder: Path) -> dict:
         figures[f'{name}: differing pixels, %'] = float(100 * (labels != whole).mean())
         if truth is not None:
             figures[f'{name}: mIoU'] = miou(labels, truth, classes)
-        axis = Axis(side, window, window - overlap)
-        borders = sorted({*axis.starts[1:], *(s + window for s in axis.starts[:-1])})
-        figures[f'{name}: largest jump of shares, borders over elsewhere'] = jumps(labels, borders, classes)
-        figures[f'{name}: the same of the whole pass'] = jumps(whole, borders, classes)
+    return figures
+
+
+def seams(args: argparse.Namespace, folder: Path) -> dict:
+    """Steps of the classes' shares at the borders of windows, beside a map whose windows lie elsewhere.
+
+    What is on the ground steps as well, but in both maps: the ratio is that of the windows.
+    """
+    side = min(args.height, args.width)
+    source, other, dst = tile(args.images, folder, side, side), folder / 'other.tif', folder / 'map.tif'
+    segmenter = LandCoverSegmenter(args.config, args.checkpoint)
+    window, _ = sizes(segmenter, args)
+    classes = len(segmenter.classes)
+    figures = {}
+    for overlap in (0, window // 4, window // 2) if args.overlap is None else (args.overlap,):
+        stride = window - overlap
+        shift = max(stride // 2 // MULTIPLE, 1) * MULTIPLE  # the model's own grid stays where it is
+        with rasterio.open(source) as raster:
+            pixels = raster.read(window=((shift, side), (shift, side)))
+            profile = dict(driver='GTiff', dtype=pixels.dtype, crs=raster.crs, transform=raster.transform)
+        profile.update(zip(('count', 'height', 'width'), pixels.shape, strict=True))
+        with rasterio.open(other, 'w', **profile) as raster:
+            raster.write(pixels)
+        maps = []
+        for file in (source, other):
+            options = dict(window=window, overlap=overlap, batch_size=args.batch_size, overwrite=True)
+            segment_raster(file, dst, segmenter, **options)
+            with rasterio.open(dst) as raster:
+                maps.append(raster.read(1))
+        maps[0] = maps[0][shift:, shift:]
+        starts = Axis(side, window, stride).starts, Axis(side - shift, window, stride).starts
+        borders = [
+            {place - moved for start in row for place in (start, start + window)}
+            for row, moved in zip(starts, (shift, 0), strict=True)
+        ]
+        name = f'overlap {overlap} of {window} px'
+        figures[f'{name}: borders'], ratio, error = steps(maps, borders, classes)
+        figures[f'{name}: largest step, times that of the other map'] = ratio
+        figures[f'{name}: standard error of that'] = error
     return figures
 
 
@@ -249,22 +285,41 @@ def miou(labels: np.ndarray, truth: np.ndarray, classes: int) -> float:
     return float(100 * (pairs.diagonal()[present] / union[present]).mean())
 
 
-def jumps(labels: np.ndarray, borders: list[int], classes: int) -> float:
-    """Change of a class's share from a column (row) to the next: its mean at borders over that elsewhere.
+def steps(
+    maps: Sequence[np.ndarray], borders: Sequence[set[int]], classes: int
+) -> tuple[int, float, float]:
+    """How a class's share steps from a column (row) to the next at a border of windows.
 
-    The largest of the classes that cover a hundredth; of both directions together. Elsewhere is where the
-    model's own grid of 32 px has its lines as well: they show in any map.
+    Args:
+        maps (Sequence[np.ndarray]): Two maps of one place, ``(H, W)``.
+        borders (Sequence[set[int]]): First pixels after the borders of windows in each, along both sides.
+        classes (int): Number of the classes.
+
+    Returns:
+        tuple[int, float, float]: Number of borders; the mean step at them over that at the same places in
+            the other map, of the class that covers a hundredth and has the largest; and the standard error
+            of that over the borders.
     """
-    at_border, elsewhere = np.zeros(classes), np.zeros(classes)
+    own, foreign = [], []
     for axis in (0, 1):
-        shares = np.stack([(labels == value).mean(axis=axis) for value in range(classes)])
-        steps = np.abs(np.diff(shares, axis=1))
-        places = np.arange(1, labels.shape[1 - axis])
-        border = np.isin(places, borders)
-        at_border += steps[:, border].mean(axis=1)
-        elsewhere += steps[:, ~border & (places % MULTIPLE == 0)].mean(axis=1)
-    large = np.bincount(labels.ravel(), minlength=classes)[:classes] > labels.size / 100
-    return float((at_border[large] / elsewhere[large]).max())
+        changes = [
+            np.abs(np.diff([(labels == value).mean(axis=axis) for value in range(classes)]))
+            for labels in maps
+        ]
+        for index in (0, 1):
+            places = [p - 1 for p in borders[index] - borders[1 - index] if 0 < p <= changes[0].shape[1]]
+            own.append(changes[index][:, places])
+            foreign.append(changes[1 - index][:, places])
+    own, foreign = np.concatenate(own, axis=1), np.concatenate(foreign, axis=1)
+    count = own.shape[1]
+    if count < 2:
+        raise SystemExit('no borders where the other map has none: take a larger area or another overlap')
+    ratios = own.sum(1) / np.maximum(foreign.sum(1), 1e-12)
+    deviations = own - ratios[:, None] * foreign
+    errors = deviations.std(1, ddof=1) * count**0.5 / np.maximum(foreign.sum(1), 1e-12)
+    large = [value for value in range(classes) if (maps[0] == value).mean() > 0.01]
+    largest = max(large, key=lambda value: ratios[value])
+    return count, float(ratios[largest]), float(errors[largest])
 
 
 def clocks() -> dict[str, float]:

@@ -155,6 +155,7 @@ def _write_geopackage(
                 geometry_type='Polygon',
                 crs=crs.to_wkt() if crs else None,
                 driver='GPKG',
+                version='1.2',  # GDAL before 3.7, as of QGIS in Debian, warns of 1.4
                 layer='classes',
                 append=index > 0,
             )
