@@ -20,7 +20,7 @@ from rasterio.transform import Affine
 from rsmamba_mm.apis.geo import polygons
 from rsmamba_mm.apis.geo.areas import class_areas, write_areas
 from rsmamba_mm.apis.geo.polygons import trace, write_polygons
-from rsmamba_mm.apis.geo.stac import raster_assets, when
+from rsmamba_mm.apis.geo.stac import raster_assets, when, write_item
 from rsmamba_mm.errors import MissingDataError, OptionError
 
 UTM = Affine(0.5, 0, 3e5, 0, -0.5, 2.8e6)
@@ -205,7 +205,7 @@ def test_the_item_and_the_styles(segmenter, picture, write_raster, tmp_path):
     assert item.properties['proj:code'] == 'EPSG:32640' and item.properties['proj:shape'] == [150, 200]
     assert item.properties['proj:transform'] == list(UTM)[:6]
     classes = item.assets['map'].extra_fields['classification:classes']
-    assert [each['name'] for each in classes] == segmenter.classes
+    assert [each['title'] for each in classes] == segmenter.classes
     for asset in item.assets.values():
         assert Path(asset.get_absolute_href()).is_file()
     style = ElementTree.fromstring((tmp_path / 'map.qml').read_text())
@@ -216,6 +216,17 @@ def test_the_item_and_the_styles(segmenter, picture, write_raster, tmp_path):
     assert [each.get('value') for each in style.iter('category')] == segmenter.classes
     assert json.loads((tmp_path / 'map_polygons.geojson').read_text())['type'] == 'FeatureCollection'
     assert set(result.files) == {'map', 'stac', 'style', 'polygons', 'polygon_style'}
+
+
+def test_names_of_classes_in_an_item(tmp_path):
+    """The classification extension allows letters, numbers, - and _ in names, and anything in titles."""
+    classes, crs = ['low vegetation', 'bare-soil', 'forêt & bois'], rasterio.CRS.from_epsg(32640)
+    files, palette = {'map': tmp_path / 'map.tif'}, [[1, 2, 3]] * 3
+    taken = when('2025-01-02T03:04:05Z', [])
+    path = write_item(tmp_path / 'map.json', files, classes, palette, crs, UTM, (90, 120), taken, {})
+    found = json.loads(path.read_text())['assets']['map']['classification:classes']
+    assert [each['name'] for each in found] == ['low_vegetation', 'bare-soil', 'for_t_bois']
+    assert [each['title'] for each in found] == classes
 
 
 def test_assets_of_an_item(tmp_path):
