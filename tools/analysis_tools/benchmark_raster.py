@@ -16,6 +16,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Sequence
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -31,6 +32,7 @@ from rsmamba_mm.apis.geo.vrt import VirtualRaster
 
 TOOL = Path(__file__).parents[1] / 'segment_raster.py'
 CORNER = (3e5, 2.8e6)
+BLOCK = (64, 32)  # pixels along and across a border, in which shares are counted
 
 
 def main() -> None:
@@ -151,9 +153,9 @@ def quality(args: argparse.Namespace, folder: Path) -> dict:
 
 
 def seams(args: argparse.Namespace, folder: Path) -> dict:
-    """Steps of the classes' shares at the borders of windows, beside a map whose windows lie elsewhere.
+    """How the classes' shares change from window to window, beside a map whose windows lie elsewhere.
 
-    What is on the ground steps as well, but in both maps: the ratio is that of the windows.
+    What is on the ground changes as well, but in both maps: the ratio is that of the windows.
     """
     side = min(args.height, args.width)
     source, other, dst = tile(args.images, folder, side, side), folder / 'other.tif', folder / 'map.tif'
@@ -177,14 +179,15 @@ def seams(args: argparse.Namespace, folder: Path) -> dict:
             with rasterio.open(dst) as raster:
                 maps.append(raster.read(1))
         maps[0] = maps[0][shift:, shift:]
-        starts = Axis(side, window, stride).starts, Axis(side - shift, window, stride).starts
-        borders = [
-            {place - moved for start in row for place in (start, start + window)}
-            for row, moved in zip(starts, (shift, 0), strict=True)
+        axes = Axis(side, window, stride), Axis(side - shift, window, stride)
+        # where windows that follow one another count alike
+        middles = [
+            {(one + other + window) // 2 - moved for one, other in pairwise(axis.starts)}
+            for axis, moved in zip(axes, (shift, 0), strict=True)
         ]
         name = f'overlap {overlap} of {window} px'
-        figures[f'{name}: borders'], ratio, error = steps(maps, borders, classes)
-        figures[f'{name}: largest step, times that of the other map'] = ratio
+        figures[f'{name}: borders'], ratio, error = changes(maps, middles, classes)
+        figures[f'{name}: largest change, times that of the other map'] = ratio
         figures[f'{name}: standard error of that'] = error
     return figures
 
@@ -285,41 +288,53 @@ def miou(labels: np.ndarray, truth: np.ndarray, classes: int) -> float:
     return float(100 * (pairs.diagonal()[present] / union[present]).mean())
 
 
-def steps(
-    maps: Sequence[np.ndarray], borders: Sequence[set[int]], classes: int
+def changes(
+    maps: Sequence[np.ndarray], places: Sequence[set[int]], classes: int
 ) -> tuple[int, float, float]:
-    """How a class's share steps from a column (row) to the next at a border of windows.
+    """How much more a class's share changes where windows meet than where they do not.
 
     Args:
         maps (Sequence[np.ndarray]): Two maps of one place, ``(H, W)``.
-        borders (Sequence[set[int]]): First pixels after the borders of windows in each, along both sides.
+        places (Sequence[set[int]]): Rows and columns where windows meet in each.
         classes (int): Number of the classes.
 
     Returns:
-        tuple[int, float, float]: Number of borders; the mean step at them over that at the same places in
-            the other map, of the class that covers a hundredth and has the largest; and the standard error
-            of that over the borders.
+        tuple[int, float, float]: Number of places; the mean change across them over that across the same
+        places in the other map, of the class that covers a hundredth and has the largest; and the standard
+        error of that over the places.
+
+    Raises:
+        SystemExit: If windows meet at the same places in both.
     """
     own, foreign = [], []
-    for axis in (0, 1):
-        changes = [
-            np.abs(np.diff([(labels == value).mean(axis=axis) for value in range(classes)]))
-            for labels in maps
-        ]
+    for turned in (False, True):
+        both = [labels.T if turned else labels for labels in maps]
         for index in (0, 1):
-            places = [p - 1 for p in borders[index] - borders[1 - index] if 0 < p <= changes[0].shape[1]]
-            own.append(changes[index][:, places])
-            foreign.append(changes[1 - index][:, places])
-    own, foreign = np.concatenate(own, axis=1), np.concatenate(foreign, axis=1)
-    count = own.shape[1]
-    if count < 2:
-        raise SystemExit('no borders where the other map has none: take a larger area or another overlap')
-    ratios = own.sum(1) / np.maximum(foreign.sum(1), 1e-12)
-    deviations = own - ratios[:, None] * foreign
-    errors = deviations.std(1, ddof=1) * count**0.5 / np.maximum(foreign.sum(1), 1e-12)
+            far = both[0].shape[1] - BLOCK[1]
+            there = [p for p in places[index] - places[1 - index] if BLOCK[1] <= p <= far]
+            own += [change(both[index], place, classes) for place in there]
+            foreign += [change(both[1 - index], place, classes) for place in there]
+    if len(own) < 2:
+        raise SystemExit('windows meet at the same places: take a larger area or another overlap')
+    ours, theirs = np.array(own), np.array(foreign)
+    total = np.maximum(theirs.sum(0), 1e-12)
+    ratios = ours.sum(0) / total
+    errors = (ours - ratios * theirs).std(0, ddof=1) * len(ours) ** 0.5 / total
     large = [value for value in range(classes) if (maps[0] == value).mean() > 0.01]
     largest = max(large, key=lambda value: ratios[value])
-    return count, float(ratios[largest]), float(errors[largest])
+    return len(ours), float(ratios[largest]), float(errors[largest])
+
+
+def change(labels: np.ndarray, column: int, classes: int) -> np.ndarray:
+    """Mean difference of each class's share between blocks to the left and to the right of a column."""
+    along, across = BLOCK
+    height = labels.shape[0] // along * along
+    left, right = (
+        labels[:height, start : start + across].reshape(-1, along * across)
+        for start in (column - across, column)
+    )
+    shares = [np.abs((left == v).mean(1) - (right == v).mean(1)).mean() for v in range(classes)]
+    return np.array(shares)
 
 
 def clocks() -> dict[str, float]:
