@@ -152,6 +152,24 @@ def test_simplified_neighbours_keep_their_common_border(tmp_path, monkeypatch, r
     assert sum(shape.area for shape in shapes) == pytest.approx(120 * 90 * 0.25, rel=1e-9)
 
 
+def test_rings_that_touch_stay_valid_in_degrees():
+    """A hole that touches a slanting border in pixels crosses it by a rounding in degrees."""
+    pixel = 4.491555874955085e-06
+    degrees = Affine(1.1 * pixel, 0, 55.27, 0, -pixel, 25.2)
+    touching = [
+        shapely.Polygon(
+            [(720, 4800), (732 + i, 4800), (736 + i, 4802), (750, 4810), (750, 4780), (720, 4780)],
+            [[(734 + i, 4801), (734 + i, 4799), (736 + i, 4800)]],
+        )
+        for i in range(12)
+    ]
+    outlines = shapely.transform(np.array(touching), lambda xy: polygons.placed(degrees, xy))
+    assert shapely.is_valid(touching).all() and not shapely.is_valid(outlines).all()
+    values, mended = polygons._mended(list(range(12)), outlines, pixel**2 / 1000)
+    assert shapely.is_valid(mended).all() and sorted(values) == list(range(12))
+    assert shapely.area(mended).sum() == pytest.approx(shapely.area(outlines).sum(), rel=1e-9)
+
+
 @pytest.mark.parametrize('suffix', ['gpkg', 'geojson'])
 def test_files_of_polygons(tmp_path, suffix, monkeypatch):
     monkeypatch.setattr(polygons, 'BATCH', 7)
