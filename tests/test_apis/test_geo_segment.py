@@ -20,6 +20,8 @@ from rio_cogeo import cog_validate
 
 from rsmamba_mm.apis import LandCoverSegmenter, segment_raster
 from rsmamba_mm.apis.geo.grid import Axis, Grid
+from rsmamba_mm.apis.geo.options import RasterOptions
+from rsmamba_mm.apis.geo.segment import window_and_stride
 from rsmamba_mm.errors import OptionError
 
 pytestmark = pytest.mark.filterwarnings('ignore:Dataset has no geotransform')
@@ -110,6 +112,23 @@ def test_windows_along_a_side(length):
     for index, (start, _) in enumerate(cores):
         reaching = [i for i, s in enumerate(axis.starts) if s < cores[index][1] and s + axis.window > start]
         assert reaching[0] == axis.reaching(index) and reaching[-1] == index
+
+
+def test_windows_overlap_as_the_config_says_else_by_half(segmenter, picture, write_raster, tmp_path):
+    assert window_and_stride(segmenter, RasterOptions()) == (64, 48)
+    assert window_and_stride(segmenter, RasterOptions(window=96)) == (96, 48)
+    for overlap, told in ((None, True), (32, False)):
+        notes: list[str] = []
+        segment_raster(
+            write_raster(picture[:, :32, :32]),
+            tmp_path / 'map.tif',
+            segmenter,
+            overlap=overlap,
+            tell=notes.append,
+            overwrite=True,
+        )
+        expected = 'overlap: where windows meet shows least with 32 px, at 2.2 times the windows'
+        assert (expected in notes) == told
 
 
 def test_strips_cover_a_raster_once():

@@ -111,8 +111,9 @@ class Run:
 
     def report(self, tell: Callable[[str], None] | None) -> None:
         """Tell the notes, if anybody listens."""
-        for note in self.notes if tell is not None else ():
-            tell(note)
+        if tell is not None:
+            for note in self.notes:
+                tell(note)
 
     def describe(self, **more) -> dict:
         """What the pixels depend on."""

@@ -63,6 +63,12 @@ def segment_raster(
     )
     run.strips = grid.strips
     run.notes.append(f'windows: {window} px, every {stride} px; {len(run.strips)} strips')
+    if 2 * stride > window + 1:
+        half = window // 2
+        run.notes.append(
+            f'overlap: where windows meet shows least with {half} px, '
+            f'at {(stride / (window - half)) ** 2:.1f} times the windows'
+        )
     run.report(tell)
     compute = Segmentation(
         segmenter,
@@ -112,7 +118,7 @@ def window_and_stride(segmenter: LandCoverSegmenter, options: RasterOptions) -> 
     elif test_cfg.get('stride') and not options.window:
         overlap = window - int(test_cfg['stride'][0])
     else:
-        overlap = window // 4
+        overlap = window // 2  # less shows where windows meet
     if 2 * overlap > window:
         raise OptionError(f'overlap is at most half a window of {window} px, got {overlap}')
     return window, window - overlap
