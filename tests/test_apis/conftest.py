@@ -25,16 +25,25 @@ model = dict(
     auxiliary_head=dict(in_channels=(32, 16, 8)),
 )
 """
+BINARY = """
+model = dict(
+    decode_head=dict(
+        num_classes=2, out_channels=1, threshold=0.4,
+        loss_decode=dict(_delete_=True, type='mmseg.CrossEntropyLoss', use_sigmoid=True),
+    ),
+    auxiliary_head=None,
+)
+"""
 
 
-def _build(config: Path) -> tuple[str, str]:
+def _build(config: Path, **meta) -> tuple[str, str]:
     """Config and checkpoint of a model of random weights, saved like a trained one."""
     cfg = Config.fromfile(config)
     cfg.model.setdefault('data_preprocessor', cfg.get('data_preprocessor'))
     torch.manual_seed(0)
     with DefaultScope.overwrite_default_scope(cfg.default_scope):
         model = MODELS.build(cfg.model)
-        meta = DATASETS.build(dict(cfg.test_dataloader.dataset, pipeline=[])).metainfo
+        meta = meta or DATASETS.build(dict(cfg.test_dataloader.dataset, pipeline=[])).metainfo
     for name, parameter in model.named_parameters():
         if 'conv_seg' in name or 'head.fc' in name:
             parameter.data *= 3  # of chance alone few classes are seen
@@ -50,6 +59,17 @@ def land_cover_files(root, tmp_path_factory) -> tuple[str, str]:
     config = tmp_path_factory.mktemp('segmenter') / 'land_cover.py'
     config.write_text(LAND_COVER.format(root=root))
     return _build(config)
+
+
+@pytest.fixture(scope='session')
+def binary_files(root, tmp_path_factory) -> tuple[str, str]:
+    """Config and checkpoint of a segmenter that tells two classes apart by a threshold."""
+    pytest.importorskip('mmseg')
+    config = tmp_path_factory.mktemp('binary') / 'water.py'
+    land_cover = config.with_name('land_cover.py')
+    land_cover.write_text(LAND_COVER.format(root=root))
+    config.write_text(f"_base_ = '{land_cover}'{BINARY}")
+    return _build(config, classes=('land', 'water'), palette=[[120, 90, 60], [0, 0, 255]])
 
 
 @pytest.fixture(scope='session')

@@ -20,7 +20,7 @@ from rasterio.transform import Affine
 from rsmamba_mm.apis.geo import polygons
 from rsmamba_mm.apis.geo.areas import class_areas, write_areas
 from rsmamba_mm.apis.geo.polygons import trace, write_polygons
-from rsmamba_mm.apis.geo.stac import raster_assets, when
+from rsmamba_mm.apis.geo.stac import raster_assets, when, write_item
 from rsmamba_mm.errors import MissingDataError, OptionError
 
 UTM = Affine(0.5, 0, 3e5, 0, -0.5, 2.8e6)
@@ -152,6 +152,24 @@ def test_simplified_neighbours_keep_their_common_border(tmp_path, monkeypatch, r
     assert sum(shape.area for shape in shapes) == pytest.approx(120 * 90 * 0.25, rel=1e-9)
 
 
+def test_rings_that_touch_stay_valid_in_degrees():
+    """A hole that touches a slanting border in pixels crosses it by a rounding in degrees."""
+    pixel = 4.491555874955085e-06
+    degrees = Affine(1.1 * pixel, 0, 55.27, 0, -pixel, 25.2)
+    touching = [
+        shapely.Polygon(
+            [(720, 4800), (732 + i, 4800), (736 + i, 4802), (750, 4810), (750, 4780), (720, 4780)],
+            [[(734 + i, 4801), (734 + i, 4799), (736 + i, 4800)]],
+        )
+        for i in range(12)
+    ]
+    outlines = shapely.transform(np.array(touching), lambda xy: polygons.placed(degrees, xy))
+    assert shapely.is_valid(touching).all() and not shapely.is_valid(outlines).all()
+    values, mended = polygons._mended(list(range(12)), outlines, pixel**2 / 1000)
+    assert shapely.is_valid(mended).all() and sorted(values) == list(range(12))
+    assert shapely.area(mended).sum() == pytest.approx(shapely.area(outlines).sum(), rel=1e-9)
+
+
 @pytest.mark.parametrize('suffix', ['gpkg', 'geojson'])
 def test_files_of_polygons(tmp_path, suffix, monkeypatch):
     monkeypatch.setattr(polygons, 'BATCH', 7)
@@ -164,6 +182,8 @@ def test_files_of_polygons(tmp_path, suffix, monkeypatch):
     ]
     if suffix == 'gpkg':
         assert made[0].read_bytes() == made[1].read_bytes()  # no time of the day in it
+        # of SQLite's header: a version that GDAL before 3.7 reads without a warning
+        assert int.from_bytes(made[0].read_bytes()[60:64], 'big') == 10200
     meta, _, geometry, fields = pyogrio.raw.read(made[0])
     assert meta['crs'] == ('EPSG:32640' if suffix == 'gpkg' else 'EPSG:4326')
     values, names, areas = (
@@ -203,7 +223,7 @@ def test_the_item_and_the_styles(segmenter, picture, write_raster, tmp_path):
     assert item.properties['proj:code'] == 'EPSG:32640' and item.properties['proj:shape'] == [150, 200]
     assert item.properties['proj:transform'] == list(UTM)[:6]
     classes = item.assets['map'].extra_fields['classification:classes']
-    assert [each['name'] for each in classes] == segmenter.classes
+    assert [each['title'] for each in classes] == segmenter.classes
     for asset in item.assets.values():
         assert Path(asset.get_absolute_href()).is_file()
     style = ElementTree.fromstring((tmp_path / 'map.qml').read_text())
@@ -214,6 +234,17 @@ def test_the_item_and_the_styles(segmenter, picture, write_raster, tmp_path):
     assert [each.get('value') for each in style.iter('category')] == segmenter.classes
     assert json.loads((tmp_path / 'map_polygons.geojson').read_text())['type'] == 'FeatureCollection'
     assert set(result.files) == {'map', 'stac', 'style', 'polygons', 'polygon_style'}
+
+
+def test_names_of_classes_in_an_item(tmp_path):
+    """The classification extension allows letters, numbers, - and _ in names, and anything in titles."""
+    classes, crs = ['low vegetation', 'bare-soil', 'forêt & bois'], rasterio.CRS.from_epsg(32640)
+    files, palette = {'map': tmp_path / 'map.tif'}, [[1, 2, 3]] * 3
+    taken = when('2025-01-02T03:04:05Z', [])
+    path = write_item(tmp_path / 'map.json', files, classes, palette, crs, UTM, (90, 120), taken, {})
+    found = json.loads(path.read_text())['assets']['map']['classification:classes']
+    assert [each['name'] for each in found] == ['low_vegetation', 'bare-soil', 'for_t_bois']
+    assert [each['title'] for each in found] == classes
 
 
 def test_assets_of_an_item(tmp_path):

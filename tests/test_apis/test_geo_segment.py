@@ -11,14 +11,17 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 pytest.importorskip('mmseg.models')
 pytest.importorskip('rasterio')
 import rasterio
 from rio_cogeo import cog_validate
 
-from rsmamba_mm.apis import segment_raster
+from rsmamba_mm.apis import LandCoverSegmenter, segment_raster
 from rsmamba_mm.apis.geo.grid import Axis, Grid
+from rsmamba_mm.apis.geo.options import RasterOptions
+from rsmamba_mm.apis.geo.segment import window_and_stride
 from rsmamba_mm.errors import OptionError
 
 pytestmark = pytest.mark.filterwarnings('ignore:Dataset has no geotransform')
@@ -111,6 +114,23 @@ def test_windows_along_a_side(length):
         assert reaching[0] == axis.reaching(index) and reaching[-1] == index
 
 
+def test_windows_overlap_as_the_config_says_else_by_half(segmenter, picture, write_raster, tmp_path):
+    assert window_and_stride(segmenter, RasterOptions()) == (64, 48)
+    assert window_and_stride(segmenter, RasterOptions(window=96)) == (96, 48)
+    for overlap, told in ((None, True), (32, False)):
+        notes: list[str] = []
+        segment_raster(
+            write_raster(picture[:, :32, :32]),
+            tmp_path / 'map.tif',
+            segmenter,
+            overlap=overlap,
+            tell=notes.append,
+            overwrite=True,
+        )
+        expected = 'overlap: where windows meet shows least with 32 px, at 2.2 times the windows'
+        assert (expected in notes) == told
+
+
 def test_strips_cover_a_raster_once():
     seen = np.zeros((300, 410), int)
     grid = Grid((300, 410), (64, 64), (48, 48), columns=150)
@@ -168,6 +188,39 @@ def test_a_journal_of_other_settings_is_refused(segmenter, picture, write_raster
     with pytest.raises(OptionError, match=r'map\.tif is there already: .*--overwrite'):
         segment_raster(source, dst, segmenter)
     segment_raster(source, dst, segmenter, overwrite=True)
+
+
+def test_other_threads_are_refused(segmenter, picture, write_raster, tmp_path):
+    """Sums are rounded otherwise with another number of threads."""
+
+    def stop(progress):
+        raise Interrupted
+
+    source, dst = write_raster(picture), tmp_path / 'map.tif'
+    threads = torch.get_num_threads()
+    try:
+        torch.set_num_threads(1)
+        with pytest.raises(Interrupted):
+            segment_raster(source, dst, segmenter, progress=stop)
+        torch.set_num_threads(3)
+        with pytest.raises(
+            OptionError, match=r'threads was 1 and is 3\. .*\(OMP_NUM_THREADS=1\).*--restart'
+        ):
+            segment_raster(source, dst, segmenter)
+    finally:
+        torch.set_num_threads(threads)
+
+
+def test_one_channel_for_two_classes_is_refused(binary_files, picture, write_raster, tmp_path):
+    segmenter = LandCoverSegmenter(*binary_files, device='cpu')
+    with pytest.raises(
+        OptionError, match=r'water\.py: decode_head\.out_channels is 1, .* 2 classes\. .*out_channels=2'
+    ):
+        segment_raster(write_raster(picture), tmp_path / 'map.tif', segmenter)
+    assert not list(tmp_path.glob('map*'))
+    # one image is predicted, as the message says
+    labels = segmenter(np.ascontiguousarray(picture[::-1].transpose(1, 2, 0))).labels
+    assert labels.shape == (150, 200) and labels.max() <= 1
 
 
 def call(root: Path, *args, processes: int = 0) -> subprocess.Popen:

@@ -3,8 +3,8 @@
 
 ``speed`` maps a mosaic, and after each strip runs the model alone on the same windows: the ratio is what
 reading, blending and writing leave. ``memory`` watches the tool at several sizes. ``quality`` compares
-windows with one pass over the whole. ``processes`` compares torchrun with one process. Both sides are
-measured in one run, in turns.
+windows with one pass over the whole, ``seams`` a map with one whose windows lie elsewhere. ``processes``
+compares torchrun with one process. Both sides are measured in one run, in turns.
 """
 
 from __future__ import annotations
@@ -15,6 +15,8 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Sequence
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -30,13 +32,14 @@ from rsmamba_mm.apis.geo.vrt import VirtualRaster
 
 TOOL = Path(__file__).parents[1] / 'segment_raster.py'
 CORNER = (3e5, 2.8e6)
+BLOCK = (64, 32)  # pixels along and across a border, in which shares are counted
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument('what', choices=['speed', 'memory', 'quality', 'processes'])
+    parser.add_argument('what', choices=['speed', 'memory', 'quality', 'seams', 'processes'])
     parser.add_argument('config')
     parser.add_argument('checkpoint')
     parser.add_argument('images', type=Path, help='folder of 8-bit colour images, tiled to the mosaic')
@@ -123,7 +126,7 @@ def memory(args: argparse.Namespace, folder: Path) -> dict:
 
 
 def quality(args: argparse.Namespace, folder: Path) -> dict:
-    """Differing pixels, mIoU and seams of windows at several overlaps, beside one pass over the whole."""
+    """Differing pixels and mIoU of windows at several overlaps, beside one pass over the whole."""
     side = min(args.height, args.width)
     files = tile(args.images, folder, side, side), folder / 'map.tif'
     segmenter = LandCoverSegmenter(args.config, args.checkpoint)
@@ -146,10 +149,46 @@ def quality(args: argparse.Namespace, folder: Path) -> dict:
         figures[f'{name}: differing pixels, %'] = float(100 * (labels != whole).mean())
         if truth is not None:
             figures[f'{name}: mIoU'] = miou(labels, truth, classes)
-        axis = Axis(side, window, window - overlap)
-        borders = sorted({*axis.starts[1:], *(s + window for s in axis.starts[:-1])})
-        figures[f'{name}: largest jump of shares, borders over elsewhere'] = jumps(labels, borders, classes)
-        figures[f'{name}: the same of the whole pass'] = jumps(whole, borders, classes)
+    return figures
+
+
+def seams(args: argparse.Namespace, folder: Path) -> dict:
+    """How the classes' shares change from window to window, beside a map whose windows lie elsewhere.
+
+    What is on the ground changes as well, but in both maps: the ratio is that of the windows.
+    """
+    side = min(args.height, args.width)
+    source, other, dst = tile(args.images, folder, side, side), folder / 'other.tif', folder / 'map.tif'
+    segmenter = LandCoverSegmenter(args.config, args.checkpoint)
+    window, _ = sizes(segmenter, args)
+    classes = len(segmenter.classes)
+    figures = {}
+    for overlap in (0, window // 4, window // 2) if args.overlap is None else (args.overlap,):
+        stride = window - overlap
+        shift = max(stride // 2 // MULTIPLE, 1) * MULTIPLE  # the model's own grid stays where it is
+        with rasterio.open(source) as raster:
+            pixels = raster.read(window=((shift, side), (shift, side)))
+            profile = dict(driver='GTiff', dtype=pixels.dtype, crs=raster.crs, transform=raster.transform)
+        profile.update(zip(('count', 'height', 'width'), pixels.shape, strict=True))
+        with rasterio.open(other, 'w', **profile) as raster:
+            raster.write(pixels)
+        maps = []
+        for file in (source, other):
+            options = dict(window=window, overlap=overlap, batch_size=args.batch_size, overwrite=True)
+            segment_raster(file, dst, segmenter, **options)
+            with rasterio.open(dst) as raster:
+                maps.append(raster.read(1))
+        maps[0] = maps[0][shift:, shift:]
+        axes = Axis(side, window, stride), Axis(side - shift, window, stride)
+        # where windows that follow one another count alike
+        middles = [
+            {(one + other + window) // 2 - moved for one, other in pairwise(axis.starts)}
+            for axis, moved in zip(axes, (shift, 0), strict=True)
+        ]
+        name = f'overlap {overlap} of {window} px'
+        figures[f'{name}: borders'], ratio, error = changes(maps, middles, classes)
+        figures[f'{name}: largest change, times that of the other map'] = ratio
+        figures[f'{name}: standard error of that'] = error
     return figures
 
 
@@ -249,22 +288,53 @@ def miou(labels: np.ndarray, truth: np.ndarray, classes: int) -> float:
     return float(100 * (pairs.diagonal()[present] / union[present]).mean())
 
 
-def jumps(labels: np.ndarray, borders: list[int], classes: int) -> float:
-    """Change of a class's share from a column (row) to the next: its mean at borders over that elsewhere.
+def changes(
+    maps: Sequence[np.ndarray], places: Sequence[set[int]], classes: int
+) -> tuple[int, float, float]:
+    """How much more a class's share changes where windows meet than where they do not.
 
-    The largest of the classes that cover a hundredth; of both directions together. Elsewhere is where the
-    model's own grid of 32 px has its lines as well: they show in any map.
+    Args:
+        maps (Sequence[np.ndarray]): Two maps of one place, ``(H, W)``.
+        places (Sequence[set[int]]): Rows and columns where windows meet in each.
+        classes (int): Number of the classes.
+
+    Returns:
+        tuple[int, float, float]: Number of places; the mean change across them over that across the same
+        places in the other map, of the class that covers a hundredth and has the largest; and the standard
+        error of that over the places.
+
+    Raises:
+        SystemExit: If windows meet at the same places in both.
     """
-    at_border, elsewhere = np.zeros(classes), np.zeros(classes)
-    for axis in (0, 1):
-        shares = np.stack([(labels == value).mean(axis=axis) for value in range(classes)])
-        steps = np.abs(np.diff(shares, axis=1))
-        places = np.arange(1, labels.shape[1 - axis])
-        border = np.isin(places, borders)
-        at_border += steps[:, border].mean(axis=1)
-        elsewhere += steps[:, ~border & (places % MULTIPLE == 0)].mean(axis=1)
-    large = np.bincount(labels.ravel(), minlength=classes)[:classes] > labels.size / 100
-    return float((at_border[large] / elsewhere[large]).max())
+    own, foreign = [], []
+    for turned in (False, True):
+        both = [labels.T if turned else labels for labels in maps]
+        for index in (0, 1):
+            far = both[0].shape[1] - BLOCK[1]
+            there = [p for p in places[index] - places[1 - index] if BLOCK[1] <= p <= far]
+            own += [change(both[index], place, classes) for place in there]
+            foreign += [change(both[1 - index], place, classes) for place in there]
+    if len(own) < 2:
+        raise SystemExit('windows meet at the same places: take a larger area or another overlap')
+    ours, theirs = np.array(own), np.array(foreign)
+    total = np.maximum(theirs.sum(0), 1e-12)
+    ratios = ours.sum(0) / total
+    errors = (ours - ratios * theirs).std(0, ddof=1) * len(ours) ** 0.5 / total
+    large = [value for value in range(classes) if (maps[0] == value).mean() > 0.01]
+    largest = max(large, key=lambda value: ratios[value])
+    return len(ours), float(ratios[largest]), float(errors[largest])
+
+
+def change(labels: np.ndarray, column: int, classes: int) -> np.ndarray:
+    """Mean difference of each class's share between blocks to the left and to the right of a column."""
+    along, across = BLOCK
+    height = labels.shape[0] // along * along
+    left, right = (
+        labels[:height, start : start + across].reshape(-1, along * across)
+        for start in (column - across, column)
+    )
+    shares = [np.abs((left == v).mean(1) - (right == v).mean(1)).mean() for v in range(classes)]
+    return np.array(shares)
 
 
 def clocks() -> dict[str, float]:

@@ -155,9 +155,7 @@ def classify_raster(
     cells = Cells((source.height, source.width), window, cell)
     run.strips, run.shape, run.transform = cells.strips, cells.shape, coarser(source.transform, cell)
     run.notes.append(f'scenes: {window} px, one every {cell} px; {run.shape[0]} rows of {run.shape[1]}')
-    if tell is not None:
-        for note in run.notes:
-            tell(note)
+    run.report(tell)
     compute = Classification(
         classifier,
         Blocks(source, run.bands, run.area),

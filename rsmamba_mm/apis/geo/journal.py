@@ -78,7 +78,7 @@ class Journal:
         if changed:
             raise OptionError(
                 f'{self.folder} is of an interrupted run with other settings: {"; ".join(changed)}. Repeat '
-                'it with those to finish it, or begin anew with --restart'
+                f'it with those to finish it{_threads(theirs, self._run)}, or begin anew with --restart'
             )
 
     def path(self, strip: Strip, product: str) -> Path:
@@ -136,6 +136,12 @@ def _geotiff(array: np.ndarray) -> bytes:
         with memory.open(**profile) as raster:
             raster.write(array)
         return bytes(memory.getbuffer())
+
+
+def _threads(theirs: dict, ours: dict) -> str:
+    """How to have as many threads in each process as the interrupted run."""
+    wanted = theirs.get('threads')
+    return f' (OMP_NUM_THREADS={wanted})' if wanted and wanted != ours.get('threads') else ''
 
 
 def _short(value: object) -> str:

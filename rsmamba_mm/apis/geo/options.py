@@ -22,7 +22,7 @@ class RasterOptions:
             ``test_cfg``, else the ``size`` of its preprocessor, else 512; of a classifier the side that its
             test pipeline cuts.
         overlap (int, optional): Pixels by which neighbouring windows overlap, at most half a window.
-            Defaults to None: by the ``stride`` in a segmenter's ``test_cfg``, else a quarter of the window;
+            Defaults to None: by the ``stride`` in a segmenter's ``test_cfg``, else half a window;
             of a classifier 0.
         batch_size (int): Windows that go through the model at a time. Defaults to 1.
         bands (Sequence[int], optional): Numbers of the bands, from 1, in the model's order. Defaults to

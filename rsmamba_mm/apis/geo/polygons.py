@@ -50,8 +50,14 @@ def trace(path: Path, simplify: float = 0.0, min_area: float = 0.0) -> Iterator[
         equal = EqualArea(raster.crs, transform, raster.shape) if raster.crs else None
         tolerance = simplify / abs(transform.determinant) ** 0.5
         for values, shapes in _merged(_pieces(raster, tolerance)):
+            pixel = abs(transform.determinant)
             outlines = shapely.transform(shapes, partial(placed, transform))
-            areas = shapely.area(shapely.transform(outlines, equal) if equal else shapes)
+            values, outlines = _mended(values, outlines, pixel / 1000)
+            areas = (
+                shapely.area(shapely.transform(outlines, equal))
+                if equal
+                else shapely.area(outlines) / pixel
+            )
             for value, area, shape in zip(values, areas.tolist(), outlines, strict=True):
                 if area >= min_area:
                     yield Region(value, area, shape)
@@ -126,6 +132,22 @@ def _merged(
         yield [value] * len(shapes), np.array(shapes)
 
 
+def _mended(values: list[int], outlines: np.ndarray, crumb: float) -> tuple[list[int], np.ndarray]:
+    """What crosses itself, as rings that touch do when their coordinates are rounded, in valid parts.
+
+    Parts of less than ``crumb`` are left out.
+    """
+    crossing = ~shapely.is_valid(outlines)
+    if not crossing.any():
+        return values, outlines
+    valid = shapely.make_valid(outlines[crossing], method='structure', keep_collapsed=False)
+    parts, index = shapely.get_parts(valid, return_index=True)
+    kept = shapely.area(parts) >= crumb
+    of = np.array(values)
+    of = np.concatenate([of[~crossing], of[crossing][index[kept]]])
+    return of.tolist(), np.concatenate([outlines[~crossing], parts[kept]])
+
+
 def _batches(regions: Iterator[Region]) -> Iterator[list[Region]]:
     batch: list[Region] = []
     for region in regions:
@@ -155,6 +177,7 @@ def _write_geopackage(
                 geometry_type='Polygon',
                 crs=crs.to_wkt() if crs else None,
                 driver='GPKG',
+                version='1.2',  # GDAL before 3.7, as of QGIS in Debian, warns of 1.4
                 layer='classes',
                 append=index > 0,
             )

@@ -109,6 +109,12 @@ class Run:
             products.append(Product('probabilities', self.options.probabilities, classes))
         return products
 
+    def report(self, tell: Callable[[str], None] | None) -> None:
+        """Tell the notes, if anybody listens."""
+        if tell is not None:
+            for note in self.notes:
+                tell(note)
+
     def describe(self, **more) -> dict:
         """What the pixels depend on."""
         aoi = self.options.aoi
@@ -121,6 +127,8 @@ class Run:
             source=self.source.describe(),
             model=_digest(self.model),
             device=self.model.device.type,
+            # sums on a CPU are rounded otherwise with another number
+            threads=torch.get_num_threads() if self.model.device.type == 'cpu' else None,
             half=self.model.half,
             bands=self.bands,
             nodata=self.source.nodata,

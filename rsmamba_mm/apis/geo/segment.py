@@ -50,6 +50,7 @@ def segment_raster(
         OutputError: If the map cannot be written.
     """
     chosen = RasterOptions(**options)
+    check_channels(segmenter)
     run = prepare(src, dst, segmenter, chosen)
     window, stride = window_and_stride(segmenter, chosen)
     depth = len(segmenter.classes) * 4 * window
@@ -62,9 +63,13 @@ def segment_raster(
     )
     run.strips = grid.strips
     run.notes.append(f'windows: {window} px, every {stride} px; {len(run.strips)} strips')
-    if tell is not None:
-        for note in run.notes:
-            tell(note)
+    if 2 * stride > window + 1:
+        half = window // 2
+        run.notes.append(
+            f'overlap: where windows meet shows least with {half} px, '
+            f'at {(stride / (window - half)) ** 2:.1f} times the windows'
+        )
+    run.report(tell)
     compute = Segmentation(
         segmenter,
         Blocks(source, run.bands, run.area),
@@ -76,6 +81,22 @@ def segment_raster(
         chosen.confidence,
     )
     return carry_out(run, compute, finish, dict(window=window, stride=stride), progress)
+
+
+def check_channels(segmenter: LandCoverSegmenter) -> None:
+    """Refuse a head whose one channel tells two classes apart by mmseg's ``threshold``.
+
+    Raises:
+        OptionError: If the decode head has other than one channel for each class.
+    """
+    classes = len(segmenter.classes)
+    channels = getattr(segmenter.model, 'out_channels', classes)
+    if channels != classes:
+        raise OptionError(
+            f'{segmenter.config}: decode_head.out_channels is {channels}, and a map takes one channel for '
+            f'each of the {classes} classes. Train with out_channels={classes} and a loss over classes '
+            '(use_sigmoid=False), or predict images one by one with tools/image_demo.py'
+        )
 
 
 def window_and_stride(segmenter: LandCoverSegmenter, options: RasterOptions) -> tuple[int, int]:
@@ -97,7 +118,7 @@ def window_and_stride(segmenter: LandCoverSegmenter, options: RasterOptions) -> 
     elif test_cfg.get('stride') and not options.window:
         overlap = window - int(test_cfg['stride'][0])
     else:
-        overlap = window // 4
+        overlap = window // 2  # less shows where windows meet
     if 2 * overlap > window:
         raise OptionError(f'overlap is at most half a window of {window} px, got {overlap}')
     return window, window - overlap

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from datetime import datetime, timezone
 from pathlib import Path
@@ -113,7 +114,12 @@ def write_item(
     )
     ClassificationExtension.ext(item.assets['map'], add_if_missing=True).apply(
         classes=[
-            Classification.create(value=value, name=name, color_hint='{:02X}{:02X}{:02X}'.format(*colour))
+            Classification.create(
+                value=value,
+                name=re.sub('[^0-9A-Za-z_-]+', '_', name),  # all that the extension allows there
+                title=name,
+                color_hint='{:02X}{:02X}{:02X}'.format(*colour),
+            )
             for value, (name, colour) in enumerate(zip(classes, palette, strict=True))
         ]
     )
