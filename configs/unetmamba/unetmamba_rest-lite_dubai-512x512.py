@@ -9,6 +9,6 @@ _base_ = [
 model = dict(
     data_preprocessor={{_base_.data_preprocessor}},
     type='SmoothEncoderDecoder',
-    test_cfg=dict(mode='slide', crop_size=(512, 512), stride=(384, 384)),
+    test_cfg=dict(mode='slide', crop_size=(512, 512), stride=(256, 256)),
 )
 auto_scale_lr = dict(base_batch_size=4)
