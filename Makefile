@@ -68,7 +68,7 @@ clean: ## remove the environments, builds and caches
 	rm -rf .venv .venv-upstream build dist *.egg-info .pytest_cache .ruff_cache htmlcov .coverage*
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
-$(MAIN): EXTRAS := mm,geo,tests
+$(MAIN): EXTRAS := mm,geo,export,tests
 $(UPSTREAM): EXTRAS := openmmlab,geo,tests
 
 # A stamp in each environment: installed again when the requirements change.

@@ -14,6 +14,7 @@ from operator import add
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+from torch._higher_order_ops.scan import scan as scan_node
 
 from .. import numerics
 from ..numerics import compute_dtype, without_autocast
@@ -34,18 +35,47 @@ def scan(s: ScanInputs) -> tuple[Tensor, Tensor]:
     if s.delta_softplus:
         delta = F.softplus(delta)
     state = delta.new_zeros(*delta.shape[:2], *A.shape[-2:])  # (B, K, E, N)
-    outputs = []
-    for t in range(delta.shape[2]):
-        step = delta[:, :, t, :, None]
-        drive = step * B[:, :, t, None, :] * u[:, :, t, :, None]
-        state = torch.exp(step * A) * state + drive
-        outputs.append((state * C[:, :, t, None, :]).sum(-1))
-    y = torch.stack(outputs, 2) if outputs else torch.zeros_like(delta)
+    if torch.compiler.is_exporting():
+        state, y = _exported_steps(state, delta, u, B, C, A)
+    else:
+        outputs = []
+        for t in range(delta.shape[2]):
+            state, out = _step(state, delta[:, :, t], u[:, :, t], B[:, :, t], C[:, :, t], A)
+            outputs.append(out)
+        y = torch.stack(outputs, 2) if outputs else torch.zeros_like(delta)
     if s.D is not None:
         y = y + u * s.D.to(dtype).unsqueeze(-2)
     if orders is not None:
         y = take(y, invert_orders(orders))
     return y.to(s.u.dtype), state
+
+
+def _step(
+    state: Tensor, delta: Tensor, u: Tensor, B: Tensor, C: Tensor, A: Tensor
+) -> tuple[Tensor, Tensor]:
+    """One step of all sequences: delta and u ``(B, K, E)``, B and C ``(B, K, N)``."""
+    step = delta[..., None]
+    state = torch.exp(step * A) * state + step * B[..., None, :] * u[..., None]
+    return state, (state * C[..., None, :]).sum(-1)
+
+
+def _exported_steps(
+    state: Tensor, delta: Tensor, u: Tensor, B: Tensor, C: Tensor, A: Tensor
+) -> tuple[Tensor, Tensor]:
+    """All steps as one node of an exported graph, whatever the length.
+
+    A is carried on from step to step: not every runtime lets a step see what is around the node.
+    """
+
+    def step(carried: tuple[Tensor, Tensor], inputs: tuple[Tensor, ...]):
+        state, A = carried
+        delta, u, B, C = inputs
+        state, y = _step(state, delta, u, B, C, A)
+        return (state, A.clone()), y
+
+    sequences = tuple(x.movedim(2, 0).contiguous() for x in (delta, u.expand_as(delta), B, C))
+    (state, _), y = scan_node(step, (state, A.clone()), sequences)
+    return state, y.movedim(0, 2)
 
 
 @without_autocast

@@ -1,0 +1,128 @@
+"""Graphs for other runtimes: exact, for any batch, no larger for larger images."""
+
+import numpy as np
+import pytest
+import torch
+from mmengine.config import Config
+from mmengine.registry import MODELS, DefaultScope
+
+from rsmamba_mm.apis import export
+from rsmamba_mm.apis.export import ExportedModel, export_model
+from rsmamba_mm.errors import MissingExtraError, OptionError, OutputError
+
+needs = {
+    'onnx': ('onnx', 'onnxscript', 'onnxruntime'),
+    'openvino': ('onnx', 'onnxscript', 'openvino'),
+    'torch': (),
+}
+REST = dict(embed_dims=(8, 16, 24, 32), num_heads=(1, 2, 4, 8), depths=(1, 1, 1, 1), sr_ratios=(8, 4, 2, 1))
+
+
+def scene_model(size: int):
+    arch = dict(embed_dims=16, num_layers=2, feedforward_channels=24)
+    cfg = dict(
+        type='ImageClassifier',
+        data_preprocessor=dict(mean=[100.0, 110, 120], std=[50.0, 60, 70], to_rgb=True),
+        backbone=dict(
+            type='RSMamba',
+            arch=arch,
+            img_size=size,
+            patch_size=8,
+            path_type=['forward', 'reverse', 'shuffle'],
+        ),
+        head=dict(type='LinearClsHead', num_classes=5, in_channels=16),
+    )
+    with DefaultScope.overwrite_default_scope('mmpretrain'):
+        return MODELS.build(cfg).eval()
+
+
+def land_cover_model(root):
+    pytest.importorskip('mmseg')
+    cfg = Config.fromfile(root / 'configs' / 'unetmamba' / 'unetmamba_tiny_synthetic-128x128.py')
+    widths = REST['embed_dims']
+    cfg.model.backbone = dict(type='ResT', arch=REST)
+    cfg.model.neck.in_channels = widths
+    cfg.model.decode_head.update(in_channels=widths[0], channels=widths[0])
+    cfg.model.pop('auxiliary_head')
+    with DefaultScope.overwrite_default_scope('mmseg'):
+        return MODELS.build(cfg.model).eval()
+
+
+def skip_without(target: str) -> None:
+    for library in needs[target]:
+        pytest.importorskip(library)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize('target', export.FORMATS)
+@pytest.mark.parametrize('kind', ['scenes', 'land_cover'])
+def test_exact_for_any_batch(target, kind, root, tmp_path):
+    skip_without(target)
+    model = scene_model(32) if kind == 'scenes' else land_cover_model(root)
+    images = torch.randn(2, 3, 32, 32) if kind == 'scenes' else torch.randn(2, 3, 64, 64)
+    out = tmp_path / f'model{export.FORMATS[target]}'
+    report = export_model(model, out, target, images, classes=['a', 'b'])
+    # attention that has not learnt is nearly even, and its normalisation multiplies what is rounded
+    bound = 2e-5 if kind == 'scenes' else 2e-3
+    assert report.difference < bound and str(out) in str(report)
+    three = torch.randn(3, *images.shape[1:])
+    with torch.no_grad():
+        expected = ExportedModel(model)(three)
+    found = export._RUNNERS[target](out)(three.numpy())
+    np.testing.assert_allclose(found, expected.numpy(), atol=bound * float(expected.std()))
+    if kind == 'land_cover':
+        assert expected.shape[-2:] == images.shape[-2:]
+
+
+@pytest.mark.slow
+def test_graph_does_not_grow_with_the_image(tmp_path):
+    skip_without('onnx')
+    import onnx
+
+    nodes = []
+    for size in (32, 64):  # both in one process: what was learned of the first must not hold for the second
+        out = tmp_path / f'{size}.onnx'
+        export_model(scene_model(size), out, 'onnx', torch.randn(2, 3, size, size), classes=['land', 'sea'])
+        graph = onnx.load(out)
+        onnx.checker.check_model(graph)
+        nodes.append(sorted(node.op_type for node in graph.graph.node))
+        assert graph.metadata_props[0].value == '{"0": "land", "1": "sea"}'
+    assert nodes[0] == nodes[1] and nodes[0].count('Scan') == 2  # one for each block, along all its paths
+
+
+def test_normalisation_and_softmax_inside():
+    model, pixels = scene_model(32), torch.rand(2, 3, 32, 32) * 255
+    mean, std = model.data_preprocessor.mean, model.data_preprocessor.std
+    with torch.no_grad():
+        inside = ExportedModel(model, normalize=True, softmax=True)(pixels)
+        outside = ExportedModel(model)((pixels - mean) / std).softmax(1)
+    torch.testing.assert_close(inside, outside)
+    torch.testing.assert_close(inside.sum(1), torch.ones(2))
+
+
+def test_wrong_graph_is_not_left(tmp_path, monkeypatch):
+    def broken(path):
+        run = export._run_torch(path)
+        return lambda images: run(images) + 0.01
+
+    monkeypatch.setitem(export._RUNNERS, 'torch', broken)
+    with pytest.raises(OutputError, match=r'is not written: what it gives differs .* above 1e-04'):
+        export_model(scene_model(32), tmp_path / 'model.pt2', 'torch', torch.randn(2, 3, 32, 32))
+    assert not list(tmp_path.iterdir())
+
+
+def test_bad_options(tmp_path, monkeypatch):
+    model, images = scene_model(32), torch.randn(2, 3, 32, 32)
+    with pytest.raises(OptionError, match=r'a file for onnx ends in \.onnx, got model\.pt'):
+        export_model(model, tmp_path / 'model.pt', 'onnx', images)
+    with pytest.raises(OptionError, match="for onnx, openvino, torch, got 'tflite'"):
+        export_model(model, tmp_path / 'model.tflite', 'tflite', images)
+    with pytest.raises(OptionError, match='needs a batch of two images or more'):
+        export_model(model, tmp_path / 'model.pt2', 'torch', images[:1])
+
+    def absent(name):
+        raise ImportError(f'No module named {name!r}')
+
+    monkeypatch.setattr(export, 'import_module', absent)
+    with pytest.raises(MissingExtraError, match=r'export needs onnx .*pip install "rsmamba_mm\[export\]"'):
+        export_model(model, tmp_path / 'model.onnx', 'onnx', images)
