@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
-"""Write a trained model as a graph: ``export.py CONFIG CHECKPOINT OUT --for onnx|openvino|torch``.
+"""Write a trained model as a graph: ``export.py CONFIG CHECKPOINT OUT --for FORMAT``.
 
-OUT ends in .onnx, .xml or .pt2. Images go through the model and the graph, whose largest difference is
+FORMAT is onnx, openvino or torch, and OUT ends in .onnx, .xml or .pt2; or deepness or geodeep, for an ONNX
+file by which these map rasters. Images go through the model and the graph, whose largest difference is
 printed; above 1e-4 of the outputs' standard deviation nothing is left. docs/export.md says more.
 """
 
@@ -12,7 +13,7 @@ import rsmamba_mm._openmmlab  # noqa: F401 - cures come first
 from mmengine.config import DictAction
 
 from rsmamba_mm.apis import prepare_test
-from rsmamba_mm.apis.export import FORMATS, export_model
+from rsmamba_mm.apis.export import FORMATS, MAPPERS, export_model
 from rsmamba_mm.errors import OptionError, UserError
 
 
@@ -30,6 +31,12 @@ def main() -> None:
         help='take 0 to 255, colours as RGB, and normalise inside',
     )
     parser.add_argument('--softmax', action='store_true', help='give probabilities instead of logits')
+    parser.add_argument(
+        '--resolution', type=float, metavar='CM', help='deepness, geodeep: ground length of a pixel'
+    )
+    parser.add_argument(
+        '--overlap', type=float, default=25, metavar='%%', help='of their tiles (default: 25)'
+    )
     parser.add_argument('--work-dir', default='work_dirs/export', help='for the log (default: %(default)s)')
     parser.add_argument('--cfg-options', nargs='+', action=DictAction, help='override entries: key=value …')
     args = parser.parse_args()
@@ -49,7 +56,9 @@ def export(args: argparse.Namespace) -> str:
     samples = [dataset[index] for index in range(2)]
     batch = {key: [sample[key] for sample in samples] for key in ('inputs', 'data_samples')}
     images = model.data_preprocessor(batch, False)['inputs']
-    if args.normalize:
+    if args.target == 'geodeep':  # takes what it divides by 255
+        images = (images * model.data_preprocessor.std + model.data_preprocessor.mean) / 255
+    elif args.normalize:
         images = images * model.data_preprocessor.std + model.data_preprocessor.mean
     report = export_model(
         model,
@@ -59,9 +68,12 @@ def export(args: argparse.Namespace) -> str:
         dataset.metainfo.get('classes', ()),
         args.normalize,
         args.softmax,
+        args.resolution,
+        args.overlap,
     )
     height, width = images.shape[-2:]
-    return f'{report}\ninput: (batch, {images.shape[1]}, {height}, {width}) float32'
+    batch = 1 if args.target in MAPPERS else 'batch'
+    return f'{report}\ninput: ({batch}, {images.shape[1]}, {height}, {width}) float32'
 
 
 if __name__ == '__main__':

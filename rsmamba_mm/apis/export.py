@@ -19,7 +19,16 @@ from torch import Tensor, nn
 from ..errors import MissingExtraError, OptionError, OutputError
 from ..ops import use_backend
 
-FORMATS = {'onnx': '.onnx', 'openvino': '.xml', 'torch': '.pt2'}
+FORMATS = {
+    'onnx': '.onnx',
+    'openvino': '.xml',
+    'torch': '.pt2',
+    'deepness': '.onnx',
+    'geodeep': '.onnx',
+}
+MAPPERS = 'deepness', 'geodeep'  # what maps rasters by an ONNX file that says itself what it is
+# the ONNX Runtime of Deepness, 1.17, knows no later one
+IR_VERSION = 9
 OPSET = 18
 ROUNDING = 10  # over the model's own error in float32: other runtimes add up in another order
 TOLERANCE = 1e-4  # largest difference over the standard deviation of the outputs
@@ -33,10 +42,20 @@ class ExportedModel(nn.Module):
         normalize (bool): Whether the graph normalises: it then takes values from 0 to 255, of colour
             images in the order red, green, blue. Defaults to False, the input is normalised.
         softmax (bool): Whether it gives probabilities instead of logits. Defaults to False.
+        unit (bool): Whether values to normalise are from 0 to 1 instead. Defaults to False.
+        as_map (bool): Whether a classifier gives a map too, its scores at each pixel. Defaults to False.
     """
 
-    def __init__(self, model: Any, normalize: bool = False, softmax: bool = False) -> None:
+    def __init__(
+        self,
+        model: Any,
+        normalize: bool = False,
+        softmax: bool = False,
+        unit: bool = False,
+        as_map: bool = False,
+    ) -> None:
         super().__init__()
+        self.scale, self.as_map = 255.0 if unit else 1.0, as_map
         self.model, self.softmax = model, softmax
         preprocessor = model.data_preprocessor
         mean, std = (getattr(preprocessor, name, None) for name in ('mean', 'std'))
@@ -51,7 +70,7 @@ class ExportedModel(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         """``(B, C, H, W)`` to ``(B, classes)``, or a segmenter's ``(B, classes, H, W)``."""
-        x = (images - self.mean) / self.std if self.normalize else images
+        x = (images * self.scale - self.mean) / self.std if self.normalize else images
         if hasattr(self.model, 'decode_head'):
             y = self.model(x, None, mode='tensor')
             if y.shape[-2:] != x.shape[-2:]:
@@ -59,6 +78,8 @@ class ExportedModel(nn.Module):
                 y = nn.functional.interpolate(y, x.shape[-2:], mode='bilinear', align_corners=align)
         else:
             y = self.model.head(self.model.backbone(x))
+            if self.as_map:
+                y = y[..., None, None].expand(-1, -1, *x.shape[-2:]).contiguous()
         return y.softmax(1) if self.softmax else y
 
 
@@ -96,6 +117,8 @@ def export_model(
     classes: Sequence[str] = (),
     normalize: bool = False,
     softmax: bool = False,
+    resolution: float | None = None,
+    overlap: float = 25.0,
 ) -> ExportReport:
     """Write a model as a graph, and check it in the runtime that it is for.
 
@@ -106,11 +129,16 @@ def export_model(
     Args:
         model (nn.Module): Classifier or segmenter, on the CPU.
         out (str | Path): File to write, with the suffix of the format.
-        target (str): ``'onnx'``, ``'openvino'`` or ``'torch'``.
+        target (str): ``'onnx'``, ``'openvino'`` or ``'torch'``; ``'deepness'`` or ``'geodeep'`` for an ONNX
+            file that these map rasters by: for one square image, with probabilities, and metadata that
+            tell the classes, the ground resolution and the overlap of tiles.
         images (Tensor): ``(B, C, H, W)`` to check with, as the graph takes them; at least two.
         classes (Sequence[str]): Names of the classes, kept in ONNX's metadata. Defaults to none.
         normalize (bool): As of :class:`ExportedModel`. Defaults to False.
         softmax (bool): As of :class:`ExportedModel`. Defaults to False.
+        resolution (float, optional): Ground length of a pixel in cm, for Deepness and GeoDeep, which need
+            it: rasters are brought to it. Defaults to None.
+        overlap (float): Of their tiles, in per cent. Defaults to 25.
 
     Returns:
         ExportReport: How exact and how fast it is.
@@ -124,18 +152,26 @@ def export_model(
     out = _checked(out, target)
     if images.ndim != 4 or len(images) < 2:
         raise OptionError(f'export: needs a batch of two images or more, got {tuple(images.shape)}')
-    graph = ExportedModel(model.eval(), normalize, softmax).eval()
+    metadata, options = (
+        {'class_names': dict(enumerate(classes))},
+        dict(normalize=normalize, softmax=softmax),
+    )
+    if target in MAPPERS:
+        metadata |= _mapper_metadata(model, target, images, classes, resolution, overlap)
+        options = dict(softmax=True, as_map=True, normalize=target == 'geodeep', unit=True)
+    graph = ExportedModel(model.eval(), **options).eval()
     out.parent.mkdir(parents=True, exist_ok=True)
     with torch.no_grad():
         expected = graph(images)  # also makes the scan orders, which become constants of the graph
         own = _fastest(lambda: graph(images[:1]))  # before another runtime's threads are there
-        program = _traced(graph, images)
+        program = _traced(graph, images, target not in MAPPERS)
         write, run = _WRITERS[target], _RUNNERS[target]
-        write(program, out, classes)
+        write(program, out, metadata)
         call = run(out)
         difference = max(
             float(np.abs(call(images[:count].numpy()) - expected[:count].numpy()).max())
-            for count in (1, len(images))  # another batch than that of the trace too
+            # another batch than that of the trace too
+            for count in ((1,) if target in MAPPERS else (1, len(images)))
         )
     spread = max(float(expected.std()), 1e-12)
     difference /= spread
@@ -162,12 +198,48 @@ def _checked(out: str | Path, target: str) -> Path:
     return out
 
 
-def _traced(graph: nn.Module, images: Tensor) -> Any:
-    """The graph of plain operators, for any batch."""
+def _mapper_metadata(
+    model: Any,
+    target: str,
+    images: Tensor,
+    classes: Sequence[str],
+    resolution: float | None,
+    overlap: float,
+) -> dict[str, Any]:
+    """What Deepness and GeoDeep read in the file."""
+    size = images.shape[-1]
+    if resolution is None or not resolution > 0:
+        raise OptionError(f'export for {target}: needs --resolution, the ground length of a pixel in cm')
+    if not 0 <= overlap <= 50:
+        raise OptionError(f'export for {target}: tiles overlap by 0 to 50 %, got {overlap}')
+    if not classes:
+        raise OptionError(f'export for {target}: needs the names of the classes')
+    if images.shape[1] != 3 or images.shape[2] != size:
+        raise OptionError(
+            f'export for {target}: it maps by square images of three bands, got {tuple(images.shape[1:])}'
+        )
+    mean, std = torch.zeros(3), torch.ones(3)
+    if target == 'deepness':  # normalises itself, what it divides by 255
+        mean, std = (getattr(model.data_preprocessor, name).flatten() / 255 for name in ('mean', 'std'))
+    return dict(
+        model_type='Segmentor',
+        resolution=resolution,
+        tile_size=size,
+        tiles_size=size,
+        tiles_overlap=overlap,
+        standardization_mean=mean.tolist(),
+        standardization_std=std.tolist(),
+        seg_thresh=0.0,
+        seg_small_segment=0,
+    )
+
+
+def _traced(graph: nn.Module, images: Tensor, any_batch: bool) -> Any:
+    """The graph of plain operators, for any batch or for one image."""
     torch._dynamo.reset()  # what it learned of other sizes would be held for constants
-    batch = torch.export.Dim('batch', min=1, max=4096)
+    sizes = ({0: torch.export.Dim('batch', min=1, max=4096)},) if any_batch else None
     with use_backend('reference'), _plain_attention():
-        return torch.export.export(graph, (images,), dynamic_shapes=({0: batch},))
+        return torch.export.export(graph, (images if any_batch else images[:1],), dynamic_shapes=sizes)
 
 
 @contextmanager
@@ -203,7 +275,7 @@ def _library(name: str) -> Any:
         ) from error
 
 
-def _write_torch(program: Any, out: Path, classes: Sequence[str]) -> None:
+def _write_torch(program: Any, out: Path, metadata: dict[str, Any]) -> None:
     torch.export.save(program, out)
 
 
@@ -217,15 +289,17 @@ def _run_torch(path: Path) -> Callable[[np.ndarray], np.ndarray]:
     return call
 
 
-def _write_onnx(program: Any, out: Path, classes: Sequence[str]) -> None:
+def _write_onnx(program: Any, out: Path, metadata: dict[str, Any]) -> None:
     for name in ('onnx', 'onnxscript'):
         _library(name)
     written = torch.onnx.export(program, dynamo=True, opset_version=OPSET, verbose=False)
     assert written is not None
     model = written.model_proto
-    if classes:
+    if 'model_type' in metadata:
+        model.ir_version = IR_VERSION
+    for key, value in metadata.items():
         entry = model.metadata_props.add()
-        entry.key, entry.value = 'class_names', json.dumps(dict(enumerate(classes)))
+        entry.key, entry.value = key, json.dumps(value)
     out.write_bytes(model.SerializeToString())
 
 
@@ -235,11 +309,11 @@ def _run_onnx(path: Path) -> Callable[[np.ndarray], np.ndarray]:
     return lambda images: session.run(None, {source.name: images})[0]
 
 
-def _write_openvino(program: Any, out: Path, classes: Sequence[str]) -> None:
+def _write_openvino(program: Any, out: Path, metadata: dict[str, Any]) -> None:
     openvino = _library('openvino')
     between = out.with_suffix('.tmp.onnx')
     try:
-        _write_onnx(program, between, classes)
+        _write_onnx(program, between, metadata)
         openvino.save_model(openvino.convert_model(between), out, compress_to_fp16=False)
     finally:
         between.unlink(missing_ok=True)
@@ -255,3 +329,5 @@ def _run_openvino(path: Path) -> Callable[[np.ndarray], np.ndarray]:
 _WRITERS = dict(torch=_write_torch, onnx=_write_onnx, openvino=_write_openvino)
 _RUNNERS = dict(torch=_run_torch, onnx=_run_onnx, openvino=_run_openvino)
 _NAMES = dict(torch='torch.export', onnx='ONNX Runtime', openvino='OpenVINO')
+for _mapper in MAPPERS:
+    _WRITERS[_mapper], _RUNNERS[_mapper], _NAMES[_mapper] = _write_onnx, _run_onnx, 'ONNX Runtime'

@@ -115,7 +115,7 @@ def test_bad_options(tmp_path, monkeypatch):
     model, images = scene_model(32), torch.randn(2, 3, 32, 32)
     with pytest.raises(OptionError, match=r'a file for onnx ends in \.onnx, got model\.pt'):
         export_model(model, tmp_path / 'model.pt', 'onnx', images)
-    with pytest.raises(OptionError, match="for onnx, openvino, torch, got 'tflite'"):
+    with pytest.raises(OptionError, match="for onnx, openvino, torch, deepness, geodeep, got 'tflite'"):
         export_model(model, tmp_path / 'model.tflite', 'tflite', images)
     with pytest.raises(OptionError, match='needs a batch of two images or more'):
         export_model(model, tmp_path / 'model.pt2', 'torch', images[:1])
@@ -126,3 +126,53 @@ def test_bad_options(tmp_path, monkeypatch):
     monkeypatch.setattr(export, 'import_module', absent)
     with pytest.raises(MissingExtraError, match=r'export needs onnx .*pip install "rsmamba_mm\[export\]"'):
         export_model(model, tmp_path / 'model.onnx', 'onnx', images)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize('target', export.MAPPERS)
+def test_file_that_maps_rasters(target, tmp_path):
+    skip_without('onnx')
+    import json
+
+    import onnxruntime
+
+    model, pixels = scene_model(32), torch.rand(2, 3, 32, 32) * 255
+    mean, std = model.data_preprocessor.mean, model.data_preprocessor.std
+    normalised = (pixels - mean) / std
+    out = tmp_path / 'model.onnx'
+    given = pixels / 255 if target == 'geodeep' else normalised
+    export_model(model, out, target, given, classes=list('abcde'), resolution=80, overlap=20)
+    session = onnxruntime.InferenceSession(str(out))
+    meta = {k: json.loads(v) for k, v in session.get_modelmeta().custom_metadata_map.items()}
+    assert meta['model_type'] == 'Segmentor' and meta['class_names']['4'] == 'e'
+    assert (meta['resolution'], meta['tiles_overlap'], meta['seg_thresh']) == (80, 20, 0)
+    assert meta['tile_size'] == meta['tiles_size'] == 32
+    (source,) = session.get_inputs()
+    assert source.shape == [1, 3, 32, 32]
+    # each divides by 255, and then normalises by what the file says
+    seen = torch.tensor([meta['standardization_mean'], meta['standardization_std']]).view(2, 1, 3, 1, 1)
+    fed = ((pixels[:1] / 255 - seen[0]) / seen[1]).numpy()
+    (shares,) = session.run(None, {source.name: fed})
+    with torch.no_grad():
+        expected = ExportedModel(model, softmax=True)(normalised[:1])
+    assert shares.shape == (1, 5, 32, 32)
+    np.testing.assert_allclose(shares, expected[..., None, None].expand(1, 5, 32, 32).numpy(), atol=1e-5)
+    onnx = pytest.importorskip('onnx')
+    assert onnx.load(out).ir_version == 9
+
+
+@pytest.mark.parametrize('target', export.MAPPERS)
+def test_files_that_map_need_to_know_the_ground(target, tmp_path):
+    model, images = scene_model(32), torch.randn(2, 3, 32, 32)
+    out, names = tmp_path / 'model.onnx', list('abcde')
+    for options, said in (
+        (dict(classes=names), 'needs --resolution, the ground length of a pixel in cm'),
+        (dict(classes=names, resolution=-1), 'needs --resolution'),
+        (dict(classes=names, resolution=80, overlap=60), 'tiles overlap by 0 to 50 %, got 60'),
+        (dict(resolution=80), 'needs the names of the classes'),
+    ):
+        with pytest.raises(OptionError, match=said):
+            export_model(model, out, target, images, **options)
+    with pytest.raises(OptionError, match=r'by square images of three bands, got \(3, 32, 64\)'):
+        export_model(model, out, target, torch.randn(2, 3, 32, 64), classes=names, resolution=80)
+    assert not out.exists()
