@@ -9,11 +9,13 @@ import numpy as np
 from mmengine.evaluator import BaseMetric
 from mmengine.registry import METRICS
 
+from .excluded import ExcludesClasses
+
 _CROSS = np.array([[0, 1, 0], [1, 1, 1], [0, 1, 0]], np.uint8)
 
 
 @METRICS.register_module()
-class BoundaryMetric(BaseMetric):
+class BoundaryMetric(ExcludesClasses, BaseMetric):
     """F1 of borders within a tolerance (Csurka et al., BMVC 2013), of each class and in the mean.
 
     A pixel is on the border of its class where one of its four neighbours is of another. Precision is the
@@ -39,21 +41,6 @@ class BoundaryMetric(BaseMetric):
             raise ValueError(f'BoundaryMetric: tolerance must not be negative, got {tolerance}')
         self.tolerance, self.ignore_index, self.exclude = tolerance, ignore_index, tuple(exclude)
 
-    @property
-    def dataset_meta(self) -> dict | None:
-        """Classes of the data set."""
-        return self._dataset_meta
-
-    @dataset_meta.setter
-    def dataset_meta(self, meta: dict) -> None:
-        unknown = set(self.exclude) - set(meta['classes'])
-        if unknown:
-            raise ValueError(
-                f'BoundaryMetric: exclude names {", ".join(sorted(unknown))}, but the classes are '
-                f'{", ".join(meta["classes"])}'
-            )
-        self._dataset_meta = meta
-
     def process(self, data_batch: dict, data_samples: Sequence[dict]) -> None:
         """Count the borders of a batch."""
         for sample in data_samples:
@@ -70,7 +57,7 @@ class BoundaryMetric(BaseMetric):
         # a border that only one of the two has, or that is nowhere near the other's
         f1[(predicted + true > 0) & (found + reached == 0)] = 0
         classes = self.dataset_meta['classes']
-        counted = f1[[name not in self.exclude for name in classes]]
+        counted = f1[self.counted()]
         mean = np.nan if np.isnan(counted).all() else np.nanmean(counted)
         named = {f'BoundaryF1.{name}': value for name, value in zip(classes, f1, strict=True)}
         return {key: round(100 * float(v), 2) for key, v in {'mBoundaryF1': mean, **named}.items()}

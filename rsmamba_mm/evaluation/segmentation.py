@@ -9,10 +9,11 @@ from mmengine.registry import METRICS
 from mmseg.evaluation.metrics import IoUMetric
 
 from ..errors import MissingDataError
+from .excluded import ExcludesClasses
 
 
 @METRICS.register_module()
-class LandCoverMetric(IoUMetric):
+class LandCoverMetric(ExcludesClasses, IoUMetric):
     """mmseg's IoUMetric with classes that are left out of the means, and the figures of each class.
 
     On Vaihingen and Potsdam clutter is a class of the model and counts in the overall accuracy, but not in
@@ -32,21 +33,6 @@ class LandCoverMetric(IoUMetric):
     ) -> None:
         self.exclude = tuple(exclude)
         super().__init__(iou_metrics=list(iou_metrics), **kwargs)
-
-    @property
-    def dataset_meta(self) -> dict | None:
-        """Classes and palette of the data set."""
-        return self._dataset_meta
-
-    @dataset_meta.setter
-    def dataset_meta(self, meta: dict) -> None:
-        unknown = set(self.exclude) - set(meta['classes'])
-        if unknown:
-            raise ValueError(
-                f'LandCoverMetric: exclude names {", ".join(sorted(unknown))}, but the classes are '
-                f'{", ".join(meta["classes"])}'
-            )
-        self._dataset_meta = meta
 
     @staticmethod
     def total_area_to_metrics(intersect, union, predicted, labels, *args, **kwargs) -> dict:
@@ -83,7 +69,7 @@ class LandCoverMetric(IoUMetric):
         by_class = self.total_area_to_metrics(*areas, self.metrics, self.nan_to_num, self.beta)
         by_class.pop('aAcc')
         classes = self.dataset_meta['classes']
-        counted = [name not in self.exclude for name in classes]
+        counted = self.counted()
         for key, values in by_class.items():
             metrics[f'm{key}'] = round(100 * float(np.nanmean(values[counted])), 2)
             if key in ('IoU', 'Fscore'):
