@@ -62,7 +62,7 @@ wheel: $(MAIN) ## build dist/*.whl with the native CPU backend in it, for Linux 
 	@trap 'rm -rf $(PORTABLE) build/wheel' EXIT; set -e; rm -rf build/wheel; \
 		.venv/bin/python -m rsmamba_mm.ops.build --portable >/dev/null; \
 		.venv/bin/python -m pip wheel -qq --no-deps --no-build-isolation -w build/wheel .; \
-		.venv/bin/auditwheel repair --exclude 'libtorch*' --exclude 'libc10*' -w dist build/wheel/*.whl
+		PATH="$(CURDIR)/.venv/bin:$$PATH" auditwheel repair --exclude 'libtorch*' --exclude 'libc10*' -w dist build/wheel/*.whl
 
 clean: ## remove the environments, builds and caches
 	rm -rf .venv .venv-upstream build dist *.egg-info .pytest_cache .ruff_cache htmlcov .coverage*
