@@ -54,7 +54,7 @@ def skip_without(target: str) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize('target', export.FORMATS)
+@pytest.mark.parametrize('target', needs)
 @pytest.mark.parametrize('kind', ['scenes', 'land_cover'])
 def test_exact_for_any_batch(target, kind, root, tmp_path):
     skip_without(target)
