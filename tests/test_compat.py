@@ -459,3 +459,20 @@ class TestTools:
             cam = cam(model=model, target_layers=[model[0]], use_cuda=False)
             assert cam(torch.rand(1, 1, 5, 5), targets=None).shape == (1, 5, 5)
             assert cam.target_layers == [model[0]]
+
+
+def test_models_run_beside_a_pytorch_that_exports_nothing():
+    """PyTorch before 2.7 does not say whether it exports, and has no node for a scan before 2.6."""
+    code = (
+        'import sys, torch; del torch.compiler.is_exporting;'
+        'sys.modules["torch._higher_order_ops.scan"] = None;'
+        'import rsmamba_mm.models; from rsmamba_mm.models import MambaSegDecoder, ResT;'
+        'from rsmamba_mm.ops import use_backend; torch.set_grad_enabled(False);'
+        'rest = ResT(dict(embed_dims=(8, 16, 24, 32), num_heads=(1, 2, 2, 2), depths=(1,) * 4,'
+        ' sr_ratios=(8, 4, 2, 1))).eval();'
+        'neck = MambaSegDecoder((8, 16, 24, 32), depths=(1, 1, 1)).eval(); use_backend("reference");'
+        'print(*neck(rest(torch.rand(1, 3, 32, 32)))[-1].shape)'
+    )
+    result = subprocess.run([sys.executable, '-c', code], capture_output=True, text=True)
+    assert result.returncode == 0, result.stderr
+    assert result.stdout.split()[-4:] == ['1', '8', '32', '32']

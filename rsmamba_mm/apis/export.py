@@ -150,6 +150,8 @@ def export_model(
             ten times the model's own error of rounding; the file is removed.
     """
     out = _checked(out, target)
+    if not hasattr(torch.compiler, 'is_exporting'):
+        raise OptionError(f'export: needs PyTorch 2.7 or later, this is {torch.__version__}')
     if images.ndim != 4 or len(images) < 2:
         raise OptionError(f'export: needs a batch of two images or more, got {tuple(images.shape)}')
     metadata, options = (

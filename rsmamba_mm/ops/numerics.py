@@ -45,6 +45,12 @@ def operator_body(function: Callable) -> Callable:
     return run
 
 
+def is_exporting() -> bool:
+    """Whether ``torch.export`` traces; PyTorch says so since 2.7, and before that nothing is exported."""
+    asked = getattr(torch.compiler, 'is_exporting', None)
+    return asked is not None and asked()
+
+
 def compute_dtype(x: Tensor) -> torch.dtype:
     """Half precision is computed in float32; float32 and float64 stay."""
     return torch.promote_types(x.dtype, torch.float32)

@@ -15,6 +15,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from torch.utils.checkpoint import checkpoint
 
 from ...layers import Mlp
+from ...ops.numerics import is_exporting
 from .checkpoint import refuse_other_architecture
 
 STRIDES = (4, 8, 16, 32)
@@ -283,7 +284,7 @@ class _Attention(nn.Module):
         queries, keys = q.shape[-2], k.shape[-2]
         k, mixed, square = k.mT, [], 0
         # an exported graph should not grow with the image
-        part = queries if torch.compiler.is_exporting() else max(1, MAP_SIZE // (self.num_heads * keys))
+        part = queries if is_exporting() else max(1, MAP_SIZE // (self.num_heads * keys))
         for rows in (q * q.shape[-1] ** -0.5).split(part, dim=-2):
             centred = self._mixed(rows @ k).softmax(-1) - 1 / keys
             square = square + centred.square().sum((-2, -1), keepdim=True)
@@ -293,7 +294,7 @@ class _Attention(nn.Module):
 
     def _mixed(self, logits: Tensor) -> Tensor:
         """``transform_conv`` as a product of matrices, which takes a fifth of the convolution's time."""
-        if torch.compiler.is_exporting():
+        if is_exporting():
             return self.transform_conv(logits)  # the product below asks for the size of the batch
         weight, bias = self.transform_conv.weight.flatten(1), self.transform_conv.bias[:, None]
         mixed = torch.baddbmm(bias, weight.expand(len(logits), -1, -1), logits.flatten(2))

@@ -13,6 +13,7 @@ from mmengine.registry import MODELS
 from torch import Tensor, nn
 
 from ...layers import DIRECTIONS, VSSBlock
+from ...ops.numerics import is_exporting
 
 
 @MODELS.register_module()
@@ -147,7 +148,7 @@ class _PatchExpand(nn.Module):
         self.norm = nn.LayerNorm(dim)
 
     def forward(self, x: Tensor) -> Tensor:
-        if torch.is_grad_enabled() or torch.compiler.is_exporting():  # a graph for any batch has no strips
+        if torch.is_grad_enabled() or is_exporting():  # a graph for any batch has no strips
             return self._expanded(x)
         # at full resolution every copy is of 256 bytes a pixel: a strip at a time, no more than the result
         y = None

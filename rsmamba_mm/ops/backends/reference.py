@@ -14,10 +14,9 @@ from operator import add
 import torch
 import torch.nn.functional as F
 from torch import Tensor
-from torch._higher_order_ops.scan import scan as scan_node
 
 from .. import numerics
-from ..numerics import compute_dtype, without_autocast
+from ..numerics import compute_dtype, is_exporting, without_autocast
 from ..orders import invert_orders, take
 from .contract import ScanInputs
 
@@ -35,7 +34,7 @@ def scan(s: ScanInputs) -> tuple[Tensor, Tensor]:
     if s.delta_softplus:
         delta = F.softplus(delta)
     state = delta.new_zeros(*delta.shape[:2], *A.shape[-2:])  # (B, K, E, N)
-    if torch.compiler.is_exporting():
+    if is_exporting():
         state, y = _exported_steps(state, delta, u, B, C, A)
     else:
         outputs = []
@@ -66,6 +65,7 @@ def _exported_steps(
 
     A is carried on from step to step: not every runtime lets a step see what is around the node.
     """
+    from torch._higher_order_ops.scan import scan as scan_node  # PyTorch before 2.6 has none
 
     def step(carried: tuple[Tensor, Tensor], inputs: tuple[Tensor, ...]):
         state, A = carried
