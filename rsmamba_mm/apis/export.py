@@ -5,33 +5,41 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Sequence
-from contextlib import contextmanager
 from copy import deepcopy
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from ..errors import MissingExtraError, OptionError, OutputError
 from ..ops import use_backend
 
-FORMATS = {
-    'onnx': '.onnx',
-    'openvino': '.xml',
-    'torch': '.pt2',
-    'deepness': '.onnx',
-    'geodeep': '.onnx',
-}
-MAPPERS = 'deepness', 'geodeep'  # what maps rasters by an ONNX file that says itself what it is
 # the ONNX Runtime of Deepness, 1.17, knows no later one
 IR_VERSION = 9
 OPSET = 18
 ROUNDING = 10  # over the model's own error in float32: other runtimes add up in another order
 TOLERANCE = 1e-4  # largest difference over the standard deviation of the outputs
+
+
+class Format(NamedTuple):
+    """How a kind of graph is written and run.
+
+    Attributes:
+        suffix (str): Of its files.
+        runtime (str): What runs it.
+        write (Callable): Takes the traced graph, the file and the metadata.
+        load (Callable): Takes the file; gives a function of images ``(B, C, H, W)``.
+    """
+
+    suffix: str
+    runtime: str
+    write: Callable[[Any, Path, dict[str, Any]], None]
+    load: Callable[[Path], Callable[[np.ndarray], np.ndarray]]
 
 
 class ExportedModel(nn.Module):
@@ -71,15 +79,12 @@ class ExportedModel(nn.Module):
     def forward(self, images: Tensor) -> Tensor:
         """``(B, C, H, W)`` to ``(B, classes)``, or a segmenter's ``(B, classes, H, W)``."""
         x = (images * self.scale - self.mean) / self.std if self.normalize else images
-        if hasattr(self.model, 'decode_head'):
-            y = self.model(x, None, mode='tensor')
-            if y.shape[-2:] != x.shape[-2:]:
-                align = self.model.decode_head.align_corners
-                y = nn.functional.interpolate(y, x.shape[-2:], mode='bilinear', align_corners=align)
-        else:
-            y = self.model.head(self.model.backbone(x))
-            if self.as_map:
-                y = y[..., None, None].expand(-1, -1, *x.shape[-2:]).contiguous()
+        y = self.model(x, None, mode='tensor')
+        if y.ndim == 4 and y.shape[-2:] != x.shape[-2:]:
+            align = self.model.decode_head.align_corners
+            y = nn.functional.interpolate(y, x.shape[-2:], mode='bilinear', align_corners=align)
+        elif y.ndim == 2 and self.as_map:
+            y = y[..., None, None].expand(-1, -1, *x.shape[-2:]).contiguous()
         return y.softmax(1) if self.softmax else y
 
 
@@ -154,10 +159,8 @@ def export_model(
         raise OptionError(f'export: needs PyTorch 2.7 or later, this is {torch.__version__}')
     if images.ndim != 4 or len(images) < 2:
         raise OptionError(f'export: needs a batch of two images or more, got {tuple(images.shape)}')
-    metadata, options = (
-        {'class_names': dict(enumerate(classes))},
-        dict(normalize=normalize, softmax=softmax),
-    )
+    metadata: dict[str, Any] = {'class_names': dict(enumerate(classes))}
+    options = dict(normalize=normalize, softmax=softmax)
     if target in MAPPERS:
         metadata |= _mapper_metadata(model, target, images, classes, resolution, overlap)
         options = dict(softmax=True, as_map=True, normalize=target == 'geodeep', unit=True)
@@ -167,9 +170,8 @@ def export_model(
         expected = graph(images)  # also makes the scan orders, which become constants of the graph
         own = _fastest(lambda: graph(images[:1]))  # before another runtime's threads are there
         program = _traced(graph, images, target not in MAPPERS)
-        write, run = _WRITERS[target], _RUNNERS[target]
-        write(program, out, metadata)
-        call = run(out)
+        FORMATS[target].write(program, out, metadata)
+        call = FORMATS[target].load(out)
         # another batch than that of the trace too; NumPy's maximum lets no NaN pass
         counts = (1,) if target in MAPPERS else (1, len(images))
         apart = [np.abs(call(images[:n].numpy()) - expected[:n].numpy()).max() for n in counts]
@@ -187,15 +189,16 @@ def export_model(
             'with the config'
         )
     seconds = _fastest(lambda: call(images[:1].numpy()))
-    return ExportReport(out, _NAMES[target], difference, seconds, own)
+    return ExportReport(out, FORMATS[target].runtime, difference, seconds, own)
 
 
 def _checked(out: str | Path, target: str) -> Path:
     if target not in FORMATS:
         raise OptionError(f'export: for {", ".join(FORMATS)}, got {target!r}')
     out = Path(out)
-    if out.suffix != FORMATS[target]:
-        raise OptionError(f'export: a file for {target} ends in {FORMATS[target]}, got {out.name}')
+    suffix = FORMATS[target].suffix
+    if out.suffix != suffix:
+        raise OptionError(f'export: a file for {target} ends in {suffix}, got {out.name}')
     return out
 
 
@@ -239,17 +242,9 @@ def _traced(graph: nn.Module, images: Tensor, any_batch: bool) -> Any:
     """The graph of plain operators, for any batch or for one image."""
     torch._dynamo.reset()  # what it learned of other sizes would be held for constants
     sizes = ({0: torch.export.Dim('batch', min=1, max=4096)},) if any_batch else None
-    with use_backend('reference'), _plain_attention():
+    # attention as the products that it consists of, which every runtime has
+    with use_backend('reference'), sdpa_kernel(SDPBackend.MATH):
         return torch.export.export(graph, (images if any_batch else images[:1],), dynamic_shapes=sizes)
-
-
-@contextmanager
-def _plain_attention():
-    """Attention as the products that it consists of, which every runtime has."""
-    from torch.nn.attention import SDPBackend, sdpa_kernel
-
-    with sdpa_kernel(SDPBackend.MATH):
-        yield
 
 
 def _rounding(graph: nn.Module, images: Tensor, expected: Tensor) -> float:
@@ -327,8 +322,11 @@ def _run_openvino(path: Path) -> Callable[[np.ndarray], np.ndarray]:
     return lambda images: model(images)[0]
 
 
-_WRITERS = dict(torch=_write_torch, onnx=_write_onnx, openvino=_write_openvino)
-_RUNNERS = dict(torch=_run_torch, onnx=_run_onnx, openvino=_run_openvino)
-_NAMES = dict(torch='torch.export', onnx='ONNX Runtime', openvino='OpenVINO')
-for _mapper in MAPPERS:
-    _WRITERS[_mapper], _RUNNERS[_mapper], _NAMES[_mapper] = _write_onnx, _run_onnx, 'ONNX Runtime'
+FORMATS = {
+    'onnx': Format('.onnx', 'ONNX Runtime', _write_onnx, _run_onnx),
+    'openvino': Format('.xml', 'OpenVINO', _write_openvino, _run_openvino),
+    'torch': Format('.pt2', 'torch.export', _write_torch, _run_torch),
+    'deepness': Format('.onnx', 'ONNX Runtime', _write_onnx, _run_onnx),
+    'geodeep': Format('.onnx', 'ONNX Runtime', _write_onnx, _run_onnx),
+}
+MAPPERS = 'deepness', 'geodeep'  # what maps rasters by an ONNX file that says itself what it is

@@ -60,7 +60,7 @@ def test_exact_for_any_batch(target, kind, root, tmp_path):
     skip_without(target)
     model = scene_model(32) if kind == 'scenes' else land_cover_model(root)
     images = torch.randn(2, 3, 32, 32) if kind == 'scenes' else torch.randn(2, 3, 64, 64)
-    out = tmp_path / f'model{export.FORMATS[target]}'
+    out = tmp_path / f'model{export.FORMATS[target].suffix}'
     report = export_model(model, out, target, images, classes=['a', 'b'])
     # attention that has not learnt is nearly even, and its normalisation multiplies what is rounded
     bound = 2e-5 if kind == 'scenes' else 2e-3
@@ -68,7 +68,7 @@ def test_exact_for_any_batch(target, kind, root, tmp_path):
     three = torch.randn(3, *images.shape[1:])
     with torch.no_grad():
         expected = ExportedModel(model)(three)
-    found = export._RUNNERS[target](out)(three.numpy())
+    found = export.FORMATS[target].load(out)(three.numpy())
     np.testing.assert_allclose(found, expected.numpy(), atol=bound * float(expected.std()))
     if kind == 'land_cover':
         assert expected.shape[-2:] == images.shape[-2:]
@@ -101,11 +101,13 @@ def test_normalisation_and_softmax_inside():
 
 
 def test_wrong_graph_is_not_left(tmp_path, monkeypatch):
+    torch_format = export.FORMATS['torch']
+
     def broken(path):
-        run = export._run_torch(path)
+        run = torch_format.load(path)
         return lambda images: run(images) + 0.01
 
-    monkeypatch.setitem(export._RUNNERS, 'torch', broken)
+    monkeypatch.setitem(export.FORMATS, 'torch', torch_format._replace(load=broken))
     with pytest.raises(OutputError, match=r'is not written: what it gives differs .* above 1e-04'):
         export_model(scene_model(32), tmp_path / 'model.pt2', 'torch', torch.randn(2, 3, 32, 32))
     assert not list(tmp_path.iterdir())
