@@ -41,11 +41,20 @@ class SegmentorOptimWrapperConstructor(DefaultOptimWrapperConstructor):
         names = {id(p): name for name, p in module.named_parameters()}
         factor = self._backbone_factor(module)
         for group in params:
-            name = names[id(group['params'][0])]
-            if name.endswith('bias') and self.base_wd is not None:
-                group['weight_decay'] = self.base_wd * self.paramwise_cfg.get('bias_decay_mult', 1.0)
-            if name.startswith('backbone.') and factor != 1:
-                group['lr'] = self.base_lr * factor
+            self.adjust(group, names[id(group['params'][0])], factor)
+
+    def adjust(self, group: dict, name: str, factor: float) -> None:
+        """Apply the rules to the group of one parameter.
+
+        Args:
+            group (dict): As MMEngine made it.
+            name (str): Of the parameter in the model.
+            factor (float): Of the backbone's rate.
+        """
+        if name.endswith('bias') and self.base_wd is not None:
+            group['weight_decay'] = self.base_wd * self.paramwise_cfg.get('bias_decay_mult', 1.0)
+        if name.startswith('backbone.') and factor != 1:
+            group['lr'] = self.base_lr * factor
 
     def _backbone_factor(self, module: nn.Module) -> float:
         factor = self.paramwise_cfg.get('pretrained_lr_mult', 1.0)

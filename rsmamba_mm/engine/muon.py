@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import torch
 from mmengine.registry import OPTIM_WRAPPER_CONSTRUCTORS, OPTIMIZERS
-from torch import Tensor, nn
+from torch import Tensor
 from torch.optim import AdamW
 
 from .learning_rate import SegmentorOptimWrapperConstructor
@@ -123,19 +123,8 @@ class MuonOptimWrapperConstructor(SegmentorOptimWrapperConstructor):
         # MMEngine looks at single parameters where there is something to look for
         super().__init__(optim_wrapper_cfg, dict(adamw_keys=()) | (paramwise_cfg or {}))
 
-    def add_params(
-        self,
-        params: list[dict],
-        module: nn.Module,
-        prefix: str = '',
-        is_dcn_module: int | float | None = None,
-    ) -> None:
-        """Make a group of each parameter."""
-        super().add_params(params, module, prefix, is_dcn_module)
-        if prefix:
-            return  # a part of the model
-        names = {id(p): name for name, p in module.named_parameters()}
+    def adjust(self, group: dict, name: str, factor: float) -> None:
+        """Apply the rules to the group of one parameter, and say whether it is such a matrix."""
+        super().adjust(group, name, factor)
         keys = (*self.ADAMW, *self.paramwise_cfg['adamw_keys'])
-        for group in params:
-            (p,) = group['params']
-            group['muon'] = is_matrix(p) and not any(key in names[id(p)] for key in keys)
+        group['muon'] = is_matrix(group['params'][0]) and not any(key in name for key in keys)
