@@ -58,15 +58,12 @@ def count_operations(model: nn.Module, shape: Sequence[int]) -> tuple[int, int]:
     return adds.get('', 0), scans.get('', 0)
 
 
-def complexity_by_module(
-    model: nn.Module, shape: Sequence[int], depth: int | None = None
-) -> list[ModuleComplexity]:
+def complexity_by_module(model: nn.Module, shape: Sequence[int]) -> list[ModuleComplexity]:
     """What each module of a model costs: counted by shapes, its activations in a forward of training.
 
     Args:
         model (nn.Module): Called with one tensor, on the CPU; left as it is.
         shape (Sequence[int]): Of the images, ``(B, C, H, W)``.
-        depth (int, optional): How deep to go; 1 is backbone, neck and heads. Defaults to None, to the end.
 
     Returns:
         list[ModuleComplexity]: The model first, then its modules in their order. Those that a forward for
@@ -84,7 +81,6 @@ def complexity_by_module(
             kept.get(name, 0),
         )
         for name, module in model.named_modules()
-        if depth is None or not name or name.count('.') < depth
     ]
 
 
@@ -104,10 +100,11 @@ def _count(model: nn.Module, shape: Sequence[int]) -> tuple[dict[str, int], dict
         root = type(model).__name__
         named = {name: sum(by_operator.values()) for name, by_operator in counts.items()}
         inside = {name.removeprefix(f'{root}.'): n for name, n in named.items() if name != root}
-        for name in sorted(names, key=lambda name: -name.count('.')):
+        of_parts = Counter[str]()
+        for name in reversed(names):  # parts come before what they are part of
             # a head whose `forward` is called past its hooks has what its parts have
-            parts = (n for part, n in inside.items() if part.rpartition('.')[0] == name)
-            inside[name] = max(inside.get(name, 0), sum(parts))
+            inside[name] = max(inside.get(name, 0), of_parts[name])
+            of_parts[name.rpartition('.')[0]] += inside[name]
         return {**inside, '': named.get('Global', 0)}
 
     products, everything = totals({torch.ops.rsmamba_mm.scan: step_flops_of_shapes}), totals({})
