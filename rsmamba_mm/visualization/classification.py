@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -13,6 +12,7 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from ._figures import INK, LINE, PAPER, as_rgb, displayable, font, save_figure
+from .tables import write_table
 
 RIGHT, WRONG, OTHER = '#2e7d32', '#c62828', '#90a4ae'
 IMAGE_SIDE, BARS_WIDTH = 320, 340  # pixels of a picture of one image and its scores
@@ -179,12 +179,7 @@ def write_class_table(matrix: Tensor, classes: Sequence[str], out: str | Path) -
     precision, recall = 100 * right / np.maximum(predicted, 1), 100 * right / np.maximum(truth, 1)
     f1 = 200 * right / np.maximum(truth + predicted, 1)
     figures = np.stack([precision, recall, f1], 1)
-    out = Path(out)
-    out.parent.mkdir(parents=True, exist_ok=True)
-    with out.open('w', newline='') as file:
-        writer = csv.writer(file)
-        writer.writerow(['class', 'precision', 'recall', 'f1', 'images'])
-        for name, row, images in zip(classes, figures, truth.astype(int), strict=True):
-            writer.writerow([name, *np.round(row, 2).tolist(), images])
-        writer.writerow(['mean', *np.round(figures.mean(0), 2).tolist(), int(truth.sum())])
-    return out
+    lines = [*zip(classes, figures, truth, strict=True), ('mean', figures.mean(0), truth.sum())]
+    columns = ('class', 'precision', 'recall', 'f1', 'images')
+    rows = [(name, *np.round(line, 2).tolist(), int(images)) for name, line, images in lines]
+    return write_table([dict(zip(columns, row, strict=True)) for row in rows], out)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -14,6 +13,7 @@ from matplotlib.patches import Patch
 from PIL import Image, ImageDraw
 
 from ._figures import INK, PAPER, as_rgb, font, legend, save_figure
+from .tables import write_table
 
 OPACITY = 0.6
 LEAST_SIDE = 256  # pixels of a panel; smaller images are enlarged by a whole factor
@@ -183,12 +183,6 @@ def write_land_cover_table(metrics: dict[str, float], classes: Sequence[str], ou
     Returns:
         Path: The file.
     """
-    out = Path(out)
-    out.parent.mkdir(parents=True, exist_ok=True)
-    with out.open('w', newline='') as file:
-        writer = csv.writer(file)
-        writer.writerow(['class', 'iou', 'f1'])
-        for name in classes:
-            writer.writerow([name, metrics[f'IoU.{name}'], metrics[f'Fscore.{name}']])
-        writer.writerow(['mean', metrics['mIoU'], metrics['mFscore']])
-    return out
+    keys = [*((name, f'IoU.{name}', f'Fscore.{name}') for name in classes), ('mean', 'mIoU', 'mFscore')]
+    rows = [{'class': name, 'iou': metrics[iou], 'f1': metrics[f1]} for name, iou, f1 in keys]
+    return write_table(rows, out)
