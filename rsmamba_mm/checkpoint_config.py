@@ -11,7 +11,7 @@ from .errors import CheckpointError
 
 _LONGEST = 2**20  # characters
 # What an inferencer looks at; the rest of a config is of trainings.
-_READ = ('default_scope', 'data_preprocessor', 'model', 'test_dataloader', 'test_pipeline', 'visualizer')
+READ = ('default_scope', 'data_preprocessor', 'model', 'test_dataloader', 'test_pipeline', 'visualizer')
 _SCOPES = ('mmengine', 'mmcv', 'mmpretrain', 'mmseg', __package__)
 _IMPORTS = tuple(f'{__package__}.{part}' for part in ('models', 'datasets', 'engine', 'evaluation'))
 # Classes of OpenMMLab that the configs of this package name where an inferencer looks. None of them calls
@@ -69,7 +69,7 @@ def check_config(cfg: dict[str, Any]) -> dict[str, Any]:
     Raises:
         ValueError: If it names a type that is not known to be harmless, or has no model.
     """
-    cfg = {key: value for key, value in cfg.items() if key in _READ}
+    cfg = {key: value for key, value in cfg.items() if key in READ}
     for kind in _named(cfg):
         _check(kind)
     if not isinstance(cfg.get('model'), dict):

@@ -22,16 +22,15 @@ from mmengine.config import Config, ConfigDict
 from mmengine.registry import MODELS, DefaultScope, init_default_scope
 from torch import Tensor, nn
 
-from ..checkpoint_config import check_config
+from ..checkpoint_config import READ, check_config
 from ..errors import CheckpointError, MissingDataError, MissingExtraError, OptionError
 from ..models.class_order import checkpoint_classes
-from ..models.released import verify_tensors
+from ..models.released import count_parameters, verify_tensors
 from ..safe_loading import load, save_safetensors
 from .preflight import existing, is_segmenter
 from .runner import read_config
 
 WEIGHTS, CONFIG, CARD = 'model.safetensors', 'config.json', 'README.md'
-_READ = ('default_scope', 'data_preprocessor', 'model', 'test_dataloader', 'visualizer')
 
 
 def publish_model(
@@ -190,7 +189,8 @@ def _build(cfg: dict) -> nn.Module:
 
 def _plain_config(cfg: Config) -> dict[str, Any]:
     """What inference needs of a config: no weights to start from, no folders of this machine."""
-    plain = deepcopy({key: value for key, value in cfg.to_dict().items() if key in _READ})
+    plain = deepcopy({key: value for key, value in cfg.to_dict().items() if key in READ})
+    plain.pop('test_pipeline', None)  # the data set has it
     model = plain['model']
     model.setdefault('data_preprocessor', plain.get('data_preprocessor'))
     for key in ('auxiliary_head', 'pretrained', 'init_cfg'):
@@ -255,7 +255,7 @@ def _card(
 ) -> str:
     segmenter = is_segmenter(cfg)
     dataset = cfg.test_dataloader.dataset.type.rpartition('.')[2]
-    parameters = sum(t.numel() for key, t in state_dict.items() if 'running_' not in key and t.dim())
+    parameters = count_parameters(state_dict)
     head = [
         'library_name: rsmamba_mm',
         f'pipeline_tag: image-{"segmentation" if segmenter else "classification"}',

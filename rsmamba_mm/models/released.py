@@ -80,6 +80,11 @@ def _content(path: str | Path) -> object:
     return torch.load(path, map_location='cpu', pickle_module=_TENSORS_ONLY, weights_only=False)
 
 
+def count_parameters(state_dict: Mapping[str, Tensor]) -> int:
+    """Numbers to learn in a checkpoint: all but those of running statistics and counters."""
+    return sum(t.numel() for name, t in state_dict.items() if 'running_' not in name and t.dim())
+
+
 def verify_tensors(state_dict: Mapping[str, Tensor], model: nn.Module) -> None:
     """Refuse a checkpoint that is not, tensor by tensor, one of this model.
 

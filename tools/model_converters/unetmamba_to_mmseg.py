@@ -22,6 +22,7 @@ import rsmamba_mm.models  # noqa: F401
 from rsmamba_mm.apis.options import AllowPickle
 from rsmamba_mm.errors import OptionError, UserError
 from rsmamba_mm.models.released import (
+    count_parameters,
     mmseg_to_unetmamba,
     read_tensors,
     unetmamba_to_mmseg,
@@ -58,7 +59,7 @@ def main() -> None:
         parser.error(str(error))
     args.out.parent.mkdir(parents=True, exist_ok=True)
     torch.save(content, args.out)
-    parameters = sum(t.numel() for name, t in state_dict.items() if 'running_' not in name and t.dim())
+    parameters = count_parameters(state_dict)
     left_out = len(tensors) - len(state_dict)
     print(
         f'{args.out}: {len(state_dict)} tensors, {parameters:,} parameters, all as in the model; '

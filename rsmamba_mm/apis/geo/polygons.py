@@ -48,9 +48,9 @@ def trace(path: Path, simplify: float = 0.0, min_area: float = 0.0) -> Iterator[
     with rasterio.open(path) as raster:
         transform = raster.transform
         equal = EqualArea(raster.crs, transform, raster.shape) if raster.crs else None
-        tolerance = simplify / abs(transform.determinant) ** 0.5
+        pixel = abs(transform.determinant)
+        tolerance = simplify / pixel**0.5
         for values, shapes in _merged(_pieces(raster, tolerance)):
-            pixel = abs(transform.determinant)
             outlines = shapely.transform(shapes, partial(placed, transform))
             values, outlines = _mended(values, outlines, pixel / 1000)
             areas = (
