@@ -13,6 +13,7 @@ import argparse
 import shutil
 import time
 from collections.abc import Iterator
+from importlib import import_module
 from pathlib import Path
 from typing import NamedTuple
 
@@ -21,10 +22,10 @@ import rsmamba_mm._openmmlab  # noqa: F401 - cures come first
 import numpy as np
 from mmengine.runner import Runner
 
-from rsmamba_mm.apis import LandCoverSegmenter, prepare_test, prepare_train, segment_raster
+from rsmamba_mm.apis import LandCoverSegmenter, prepare_test, prepare_train
 from rsmamba_mm.datasets import mean_colour_accuracy, render_landscape
 from rsmamba_mm.datasets.folder import find_scenes, write_split
-from rsmamba_mm.errors import MissingExtraError, UserError
+from rsmamba_mm.errors import UserError
 from rsmamba_mm.visualization import SegmentedImage, plot_overlays
 
 CONFIGS = Path(__file__).resolve().parents[1] / 'configs'
@@ -68,6 +69,8 @@ def main() -> None:
     tasks = ['classification'] if args.data else [args.task] if args.task else list(TASKS)
     reports = dict(classification=report_classification, segmentation=report_segmentation)
     try:
+        if 'segmentation' in tasks:
+            import_module('rsmamba_mm.apis.geo')  # without the extra geo it says so, before any training
         said = [reports[task](run(task, Path(args.work_dir) / task, args)) for task in tasks]
         if 'segmentation' in tasks:
             said.append(map_landscape(Path(args.work_dir)))
@@ -153,12 +156,10 @@ def report_segmentation(outcome: Outcome) -> str:
 
 def map_landscape(work_dir: Path) -> str:
     """Let the segmenter map a GeoTIFF that it has not seen, and compare the areas with the truth."""
-    try:
-        import rasterio
-    except ImportError as error:
-        raise MissingExtraError(
-            'the map of a GeoTIFF needs the extra geo: pip install "rsmamba_mm[geo]"'
-        ) from error
+    import rasterio
+
+    from rsmamba_mm.apis import segment_raster
+
     folder = work_dir / 'raster'
     folder.mkdir(parents=True, exist_ok=True)
     image, truth = render_landscape(resolution=RESOLUTION)
