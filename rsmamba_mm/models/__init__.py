@@ -9,15 +9,15 @@ from .. import _openmmlab  # noqa: F401 - cures come first
 from .backbones import ResT, RSMamba
 from .complexity import count_scans
 from .losses import SoftCrossEntropyLoss, SoftDiceLoss
-from .necks import MambaSegDecoder
+from .necks import CMUNetDecoder, MambaSegDecoder
 
-__all__ = ['MambaSegDecoder', 'RSMamba', 'ResT', 'SoftCrossEntropyLoss', 'SoftDiceLoss']
+__all__ = ['CMUNetDecoder', 'MambaSegDecoder', 'RSMamba', 'ResT', 'SoftCrossEntropyLoss', 'SoftDiceLoss']
 
 if find_spec('mmseg') is not None:
-    from .heads import LocalSupervisionHead, PixelHead
+    from .heads import LocalSupervisionHead, PixelHead, PyramidMambaHead
     from .segmentors import SmoothEncoderDecoder
 
-    __all__ += ['LocalSupervisionHead', 'PixelHead', 'SmoothEncoderDecoder']
+    __all__ += ['LocalSupervisionHead', 'PixelHead', 'PyramidMambaHead', 'SmoothEncoderDecoder']
 
 if find_spec('mmpretrain') is not None:
     from .hub import register_models

@@ -2,5 +2,6 @@
 
 from .local_supervision_head import LocalSupervisionHead
 from .pixel_head import PixelHead
+from .pyramid_mamba_head import PyramidMambaHead
 
-__all__ = ['LocalSupervisionHead', 'PixelHead']
+__all__ = ['LocalSupervisionHead', 'PixelHead', 'PyramidMambaHead']
