@@ -57,7 +57,7 @@ def _resized(x: Tensor, size: torch.Size) -> Tensor:
 
 
 class _Level(nn.Module):
-    """``conv1×1(u · CA(u) + s · SA(s))`` of ``u = conv1×1(x)`` and ``s = conv3(u) + conv5(u) + conv7(u)``."""
+    """``conv1×1(u · CA(u) + s · SA(s))``, ``u`` a 1×1 convolution, ``s`` the sum of three of ``u``."""
 
     def __init__(self, in_channels: int, out_channels: int) -> None:
         super().__init__()
