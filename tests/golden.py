@@ -1,4 +1,4 @@
-"""Published outputs of other segmenters, where they are: weights follow from the names of the parameters."""
+"""Published outputs of other segmenters, where they are; the weights follow from their names."""
 
 from pathlib import Path
 from runpy import run_path

@@ -42,7 +42,7 @@ class BottleneckVSSBlock(BaseModule):
         init_cfg (dict, optional): Initialisation. Defaults to None.
 
     Raises:
-        ValueError: If a size is not positive, or an order is unknown.
+        ValueError: If the channels are odd, a size is not positive, or an order is unknown.
     """
 
     def __init__(
@@ -56,6 +56,8 @@ class BottleneckVSSBlock(BaseModule):
         init_cfg: dict | list[dict] | None = None,
     ) -> None:
         super().__init__(init_cfg)
+        if dim % 2:
+            raise ValueError(f'BottleneckVSSBlock: dim must be even, got {dim}')
         half = dim // 2
         self.down, self.up = nn.Linear(dim, half), nn.Linear(half, dim)
         self.norm = nn.LayerNorm(half)

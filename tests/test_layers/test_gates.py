@@ -76,7 +76,7 @@ def test_each_level_reads_its_own_map_first_and_the_nearest_next():
     [
         (lambda: ChannelGate(0), 'ChannelGate: channels must be a positive integer, got 0'),
         (lambda: SpatialGate(4), 'SpatialGate: kernel_size must be odd, got 4'),
-        (lambda: BottleneckVSSBlock(1), 'SS2D: dim must be a positive integer, got 0'),
+        (lambda: BottleneckVSSBlock(7), 'BottleneckVSSBlock: dim must be even, got 7'),
     ],
 )
 def test_refusals(build, message):
