@@ -8,10 +8,26 @@ from importlib.util import find_spec
 from .. import _openmmlab  # noqa: F401 - cures come first
 from .backbones import ResT, RSMamba
 from .complexity import count_scans
-from .losses import SoftCrossEntropyLoss, SoftDiceLoss
+from .losses import (
+    LovaszSoftmaxLoss,
+    SoftCrossEntropyLoss,
+    SoftDiceLoss,
+    SoftJaccardLoss,
+    SoftmaxFocalLoss,
+)
 from .necks import CMUNetDecoder, MambaSegDecoder
 
-__all__ = ['CMUNetDecoder', 'MambaSegDecoder', 'RSMamba', 'ResT', 'SoftCrossEntropyLoss', 'SoftDiceLoss']
+__all__ = [
+    'CMUNetDecoder',
+    'LovaszSoftmaxLoss',
+    'MambaSegDecoder',
+    'RSMamba',
+    'ResT',
+    'SoftCrossEntropyLoss',
+    'SoftDiceLoss',
+    'SoftJaccardLoss',
+    'SoftmaxFocalLoss',
+]
 
 if find_spec('mmseg') is not None:
     from .heads import LocalSupervisionHead, PixelHead, PyramidMambaHead
