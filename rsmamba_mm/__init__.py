@@ -36,6 +36,7 @@ _LAZY = {
     'RandomBandGain': 'rsmamba_mm.datasets',
     'SceneFolder': 'rsmamba_mm.datasets',
     'SyntheticScenes': 'rsmamba_mm.datasets',
+    'UAVidDataset': 'rsmamba_mm.datasets',
     'UCMerced': 'rsmamba_mm.datasets',
     'CheckClassesHook': 'rsmamba_mm.engine',
     'CheckLearningRateHook': 'rsmamba_mm.engine',

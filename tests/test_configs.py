@@ -99,6 +99,21 @@ def dubai_folder(folder: Path) -> Path:
     return folder
 
 
+def uavid_folder(folder: Path) -> Path:
+    """A sequence of two images a part, with masks in colours."""
+    from rsmamba_mm.datasets import UAVidDataset
+
+    colours = np.array(UAVidDataset.METAINFO['palette'], np.uint8)[:, ::-1]
+    for part in ('uavid_train', 'uavid_val'):
+        for kind in ('Images', 'Labels'):
+            place = folder / part / 'seq1' / kind
+            place.mkdir(parents=True, exist_ok=True)
+            for index in range(2):
+                blocks = colours[np.random.default_rng(index).integers(0, len(colours), (3, 4))]
+                cv2.imwrite(str(place / f'{index:06d}.png'), blocks.repeat(20, 0).repeat(20, 1))
+    return folder
+
+
 def miniature(cfg: Config, scene_folder: Path, work_dir: Path) -> Config:
     """An iteration or two on a few images, everything else as the config says but the model's size.
 
@@ -117,6 +132,8 @@ def miniature(cfg: Config, scene_folder: Path, work_dir: Path) -> Config:
             inner.indices = 2
             if inner.type == 'DubaiDataset':
                 inner.data_root = str(dubai_folder(work_dir / 'dubai'))
+            elif inner.type == 'UAVidDataset':
+                inner.data_root = str(uavid_folder(work_dir / 'uavid'))
             else:
                 classes = cfg.model.decode_head.num_classes
                 inner.data_root = str(land_cover_folder(work_dir / 'land_cover', classes))
@@ -224,6 +241,8 @@ def test_time_augmentation_is_in_the_config(path):
         views.update(rotations=(0,), scales=(0.75, 1.0, 1.25, 1.5))
     elif 'vaihingen-' in path.stem:
         views.update(scales=(0.5, 0.75, 1.0, 1.25, 1.5))
+    elif 'uavid' in path.stem:  # ours: what stands upright is not turned
+        views.update(flips=('horizontal',), rotations=(0,))
     cfg = Config.fromfile(path)
     assert cfg.tta_model == views
     assert cfg.tta_pipeline == cfg.test_dataloader.dataset.pipeline
@@ -239,7 +258,7 @@ def test_missing_land_cover_is_said_at_once(path, tmp_path):
     options.update(cfg_options=dict(data_root=str(tmp_path / 'nowhere')))
     with pytest.raises(MissingDataError, match=r'nowhere.*data_root=FOLDER'):
         prepare_train(Namespace(**options)).train()
-    assert not (tmp_path / 'run').exists() or 'dubai' in path.stem
+    assert not (tmp_path / 'run').exists() or 'dubai' in path.stem or 'uavid' in path.stem
 
 
 @pytest.mark.parametrize('path', RSMAMBA, ids=lambda path: path.stem)
