@@ -1,7 +1,9 @@
 """Building blocks on :mod:`rsmamba_mm.ops`."""
 
 from .. import _openmmlab  # noqa: F401 - cures come first
+from .channel_attention import ChannelSelfAttention, SharedChannelAttention
 from .embed import TokenPositions, resize_position_embedding, sincos_position_embedding
+from .linear_attention import LinearAttention, PositionAttention
 from .mamba import MultiPathMamba
 from .scan_orders import any_random, block_orders, known_orders
 from .ss2d import DIRECTIONS, SS2D, Mlp, VSSBlock
@@ -10,9 +12,13 @@ from .tokens import ClassSlots
 __all__ = [
     'DIRECTIONS',
     'SS2D',
+    'ChannelSelfAttention',
     'ClassSlots',
+    'LinearAttention',
     'Mlp',
     'MultiPathMamba',
+    'PositionAttention',
+    'SharedChannelAttention',
     'TokenPositions',
     'VSSBlock',
     'any_random',

@@ -1,6 +1,9 @@
 """Heads of mmseg: import needs mmsegmentation."""
 
+from .dcswin_head import DCSwinHead
 from .local_supervision_head import LocalSupervisionHead
+from .manet_head import MANetHead
 from .pixel_head import PixelHead
+from .pixel_shuffle_head import PixelShuffleHead
 
-__all__ = ['LocalSupervisionHead', 'PixelHead']
+__all__ = ['DCSwinHead', 'LocalSupervisionHead', 'MANetHead', 'PixelHead', 'PixelShuffleHead']

@@ -1,3 +1,4 @@
+from .dcfam import DCFAM
 from .mamba_seg_decoder import MambaSegDecoder
 
-__all__ = ['MambaSegDecoder']
+__all__ = ['DCFAM', 'MambaSegDecoder']
