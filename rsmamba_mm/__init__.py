@@ -13,9 +13,11 @@ from .version import __version__
 _LAZY = {
     'RSMamba': 'rsmamba_mm.models',
     'ResT': 'rsmamba_mm.models',
+    'CMUNetDecoder': 'rsmamba_mm.models',
     'MambaSegDecoder': 'rsmamba_mm.models',
     'LocalSupervisionHead': 'rsmamba_mm.models.heads',
     'PixelHead': 'rsmamba_mm.models.heads',
+    'PyramidMambaHead': 'rsmamba_mm.models.heads',
     'D4SegTTAModel': 'rsmamba_mm.models.segmentors',
     'SmoothEncoderDecoder': 'rsmamba_mm.models.segmentors',
     'SoftCrossEntropyLoss': 'rsmamba_mm.models',

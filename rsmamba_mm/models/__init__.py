@@ -9,11 +9,12 @@ from .. import _openmmlab  # noqa: F401 - cures come first
 from .backbones import BANet, ResT, RSMamba
 from .complexity import count_scans
 from .losses import SoftCrossEntropyLoss, SoftDiceLoss
-from .necks import DCFAM, MambaSegDecoder
+from .necks import DCFAM, CMUNetDecoder, MambaSegDecoder
 
 __all__ = [
     'DCFAM',
     'BANet',
+    'CMUNetDecoder',
     'MambaSegDecoder',
     'RSMamba',
     'ResT',
@@ -22,7 +23,14 @@ __all__ = [
 ]
 
 if find_spec('mmseg') is not None:
-    from .heads import DCSwinHead, LocalSupervisionHead, MANetHead, PixelHead, PixelShuffleHead
+    from .heads import (
+        DCSwinHead,
+        LocalSupervisionHead,
+        MANetHead,
+        PixelHead,
+        PixelShuffleHead,
+        PyramidMambaHead,
+    )
     from .segmentors import SmoothEncoderDecoder
 
     __all__ += [
@@ -31,6 +39,7 @@ if find_spec('mmseg') is not None:
         'MANetHead',
         'PixelHead',
         'PixelShuffleHead',
+        'PyramidMambaHead',
         'SmoothEncoderDecoder',
     ]
 
