@@ -6,7 +6,7 @@ Heads and segmentors are mmseg's and are registered where mmsegmentation is inst
 from importlib.util import find_spec
 
 from .. import _openmmlab  # noqa: F401 - cures come first
-from .backbones import ResT, RSMamba
+from .backbones import BANet, ResT, RSMamba
 from .complexity import count_scans
 from .losses import (
     LovaszSoftmaxLoss,
@@ -15,9 +15,11 @@ from .losses import (
     SoftJaccardLoss,
     SoftmaxFocalLoss,
 )
-from .necks import CMUNetDecoder, MambaSegDecoder
+from .necks import DCFAM, CMUNetDecoder, MambaSegDecoder
 
 __all__ = [
+    'DCFAM',
+    'BANet',
     'CMUNetDecoder',
     'LovaszSoftmaxLoss',
     'MambaSegDecoder',
@@ -30,10 +32,25 @@ __all__ = [
 ]
 
 if find_spec('mmseg') is not None:
-    from .heads import LocalSupervisionHead, PixelHead, PyramidMambaHead
+    from .heads import (
+        DCSwinHead,
+        LocalSupervisionHead,
+        MANetHead,
+        PixelHead,
+        PixelShuffleHead,
+        PyramidMambaHead,
+    )
     from .segmentors import SmoothEncoderDecoder
 
-    __all__ += ['LocalSupervisionHead', 'PixelHead', 'PyramidMambaHead', 'SmoothEncoderDecoder']
+    __all__ += [
+        'DCSwinHead',
+        'LocalSupervisionHead',
+        'MANetHead',
+        'PixelHead',
+        'PixelShuffleHead',
+        'PyramidMambaHead',
+        'SmoothEncoderDecoder',
+    ]
 
 if find_spec('mmpretrain') is not None:
     from .hub import register_models

@@ -1,4 +1,5 @@
 from .cmunet_decoder import CMUNetDecoder
+from .dcfam import DCFAM
 from .mamba_seg_decoder import MambaSegDecoder
 
-__all__ = ['CMUNetDecoder', 'MambaSegDecoder']
+__all__ = ['DCFAM', 'CMUNetDecoder', 'MambaSegDecoder']

@@ -92,8 +92,9 @@ def _content(path: str | Path) -> object:
 
 
 def count_parameters(state_dict: Mapping[str, Tensor]) -> int:
-    """Numbers to learn in a checkpoint: all but those of running statistics and counters."""
-    return sum(t.numel() for name, t in state_dict.items() if 'running_' not in name and t.dim())
+    """Numbers to learn in a checkpoint: all but those of running statistics, counters and indices."""
+    learnt = (t for name, t in state_dict.items() if 'running_' not in name and t.is_floating_point())
+    return sum(t.numel() for t in learnt)
 
 
 def verify_tensors(state_dict: Mapping[str, Tensor], model: nn.Module) -> None:
