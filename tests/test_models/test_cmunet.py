@@ -75,19 +75,13 @@ def tiny(**options) -> torch.nn.Module:
     cfg = Config.fromfile(ROOT / 'configs' / CONFIG).model
     cfg.backbone = options.get('backbone', dict(type='ResNet', depth=18, base_channels=8))
     widths = options.get('widths', NARROW)
-    cfg.neck.update(in_channels=widths, drop_path_rate=0, depths=(1,) * 4)
+    cfg.neck.update(in_channels=widths, drop_path_rate=0, depths=(1,) * 4, pyramid=options.get('pyramid'))
     for head, width in zip((cfg.decode_head, *cfg.auxiliary_head), (0, 0, 0, 1), strict=True):
         head.update(in_channels=widths[width])
     init_default_scope('mmseg')
     model = MODELS.build(cfg)
     model.init_weights()
     return model
-
-
-@pytest.mark.parametrize('size', [(32, 32), (33, 70), (96, 64)], ids=str)
-def test_any_size(size):
-    logits = encode_decode(tiny().eval(), torch.randn(1, 3, *size))
-    assert logits.shape == (1, 6, *size) and logits.isfinite().all()
 
 
 BACKBONES = {
@@ -97,7 +91,26 @@ BACKBONES = {
         backbone=dict(type='MixVisionTransformer', embed_dims=8, num_heads=(1, 2, 5, 8)),
         widths=(8, 16, 40, 64),
     ),
+    'RSMamba': dict(
+        backbone=dict(
+            type='RSMamba',
+            arch=dict(embed_dims=16, num_layers=4, feedforward_channels=32),
+            img_size=64,
+            patch_cfg=dict(stride=8),
+            out_type='featmap',
+            out_indices=(0, 1, 2, 3),
+        ),
+        widths=(16, 16, 16, 16),
+        pyramid=(2, 1, 0.5, 0.25),
+    ),
 }
+
+
+@pytest.mark.parametrize('size', [(32, 32), (33, 70), (96, 64)], ids=str)
+@pytest.mark.parametrize('name', BACKBONES)
+def test_any_size(name, size):
+    logits = encode_decode(tiny(**BACKBONES[name]).eval(), torch.randn(1, 3, *size))
+    assert logits.shape == (1, 6, *size) and logits.isfinite().all()
 
 
 @pytest.mark.smoke
@@ -119,6 +132,7 @@ class TestCMUNetDecoder(ModelTester):
     refusals = [
         (dict(depths=(2, 2)), ValueError, r'one number for each map, got depths=\[2, 2\]'),
         (dict(in_channels=(8, 18, 32, 64)), ValueError, r'must be multiples of 4, got \[8, 18, 32, 64\]'),
+        (dict(pyramid=(4, 2, 1, 0.5)), ValueError, 'the maps have equal channels'),
         (dict(orders=['spiral']), ValueError, r"unknown scan order 'spiral'\. Known orders: "),
     ]
 
@@ -133,3 +147,10 @@ class TestCMUNetDecoder(ModelTester):
 def test_maps_that_are_not_there_are_missed():
     with pytest.raises(ValueError, match=r"4 maps are expected, .* got 1: set the backbone's out_indices"):
         CMUNetDecoder(NARROW)([torch.randn(1, 8, 4, 4)])
+
+
+def test_maps_of_one_stride_are_refused():
+    with pytest.raises(
+        ValueError, match=r'4 × 6 px are followed by 4 × 6; for maps of one stride: pyramid'
+    ):
+        CMUNetDecoder((8,) * 4)([torch.randn(1, 8, 4, 6)] * 4)

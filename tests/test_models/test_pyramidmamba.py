@@ -131,3 +131,11 @@ def test_the_first_grid_is_averaged_after_its_convolution():
         assert pooled.shape[2:] == (scale, scale)
         if expected is not None:
             torch.testing.assert_close(pooled, expected)
+
+
+def test_maps_that_do_not_meet_are_refused():
+    head = MODELS.build(dict(TestPyramidMambaHead.config, num_upsamples=2))
+    with pytest.raises(
+        OptionError, match=r'brought to 8 × 12 px and the fine one has 16 × 24: num_upsamples'
+    ):
+        head(maps(1, (64, 96), (8, 16, 32, 64), (4, 8, 16, 32)))

@@ -48,7 +48,8 @@ class PyramidMambaHead(BaseDecodeHead):
 
     Raises:
         TypeError: If an argument is unknown.
-        OptionError: If there are not two maps, or ``pool_scales`` are no positive integers.
+        OptionError: If there are not two maps, or ``pool_scales`` are no positive integers; in a run, if
+            ``num_upsamples`` does not bring the one map to the other.
         ValueError: If an order is unknown.
     """
 
@@ -134,6 +135,11 @@ class PyramidMambaHead(BaseDecodeHead):
         for conv in self.up:
             x = F.interpolate(conv(x), scale_factor=2, mode='nearest')
         # of an odd size the lower map is the half, rounded up
+        if not all(0 <= x.shape[i] - fine.shape[i] < 2 ** len(self.up) for i in (2, 3)):
+            raise OptionError(
+                f'PyramidMambaHead: the deepest map is brought to {x.shape[2]} × {x.shape[3]} px and the fine '
+                f'one has {height} × {width}: num_upsamples is how often it is doubled, {len(self.up)} here'
+            )
         x = x[..., :height, :width] + self.lateral(fine)
         first, second = self.last
         x = F.interpolate(first(x), scale_factor=2, mode='bilinear', align_corners=self.align_corners)

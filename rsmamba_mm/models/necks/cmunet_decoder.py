@@ -13,6 +13,7 @@ from mmengine.registry import MODELS
 from torch import Tensor, nn
 
 from ...layers import DIRECTIONS, BottleneckVSSBlock, MultiScaleAggregation
+from .pyramid import build_pyramid
 
 
 @MODELS.register_module()
@@ -32,6 +33,9 @@ class CMUNetDecoder(BaseModule):
             Defaults to 0.2.
         d_state (int): States per inner channel. Defaults to 16.
         ssm_ratio (float): Inner channels of SS2D over the blocks' inner width. Defaults to 0.5.
+        pyramid (Sequence[float], optional): For a backbone whose maps share one stride, such as RSMamba:
+            the scales to bring them to first by mmseg's ``Feature2Pyramid``, ``(4, 2, 1, 0.5)`` at stride
+            16, ``(2, 1, 0.5, 0.25)`` at stride 8. Defaults to None.
         orders (Sequence[str]): Scan orders of all blocks. Random ones are drawn anew in training, and
             fixed in evaluation. Defaults to rows, columns and both backwards, the paper's.
         shuffle_seed (int): Seed of the first block's random orders in evaluation, 1 more for each block
@@ -39,8 +43,9 @@ class CMUNetDecoder(BaseModule):
         init_cfg (dict, optional): Initialisation. Defaults to None: truncated normal linear layers.
 
     Raises:
-        ValueError: If the numbers of maps and depths do not fit together, channels are no multiples of 4,
-            or an order is unknown.
+        ValueError: If the numbers of maps, depths and scales do not fit together, channels are no
+            multiples of 4, or an order is unknown; in a run, if a map is not half as large as the one
+            before it.
     """
 
     def __init__(
@@ -50,6 +55,7 @@ class CMUNetDecoder(BaseModule):
         drop_path_rate: float = 0.2,
         d_state: int = 16,
         ssm_ratio: float = 0.5,
+        pyramid: Sequence[float] | None = None,
         orders: Sequence[str] = DIRECTIONS,
         shuffle_seed: int = 0,
         init_cfg: dict | list[dict] | None = None,
@@ -64,6 +70,9 @@ class CMUNetDecoder(BaseModule):
             )
         if any(channels % 4 for channels in in_channels):
             raise ValueError(f'CMUNetDecoder: in_channels must be multiples of 4, got {list(in_channels)}')
+        self.pyramid = None
+        if pyramid is not None:
+            self.pyramid = build_pyramid('CMUNetDecoder', in_channels, pyramid)
         rates = iter(np.linspace(drop_path_rate, 0, sum(depths)).tolist())
         seeds = count(shuffle_seed)
         widths = in_channels[::-1]  # deepest first, as the decoder goes
@@ -99,6 +108,8 @@ class CMUNetDecoder(BaseModule):
                 f'CMUNetDecoder: {len(self.stages)} maps are expected, as in_channels says, got '
                 f"{len(inputs)}: set the backbone's out_indices"
             )
+        if self.pyramid is not None:
+            inputs = self.pyramid(inputs)
         *skips, x = inputs
         skips = [skip.permute(0, 2, 3, 1) for skip in self.aggregate(skips)[::-1]]
         x = self.stages[0](x.permute(0, 2, 3, 1))
@@ -106,9 +117,7 @@ class CMUNetDecoder(BaseModule):
         for skip, expand, join, stage in zip(
             skips, self.expand_layers, self.concat_back_dim, self.stages[1:], strict=True
         ):
-            height, width = skip.shape[1:3]
-            # of an odd size the lower map is the half, rounded up
-            x = expand(x)[:, :height, :width]
+            x = _cropped(expand(x), *skip.shape[1:3])
             outputs.append(x)
             x = stage(join(torch.cat([x, skip], dim=-1)))
         outputs += [x, self.norm(x)]
@@ -126,3 +135,14 @@ class _PatchExpand(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         return self.norm(self.expand(rearrange(x, 'b h w (c i j) -> b (h i) (w j) c', i=2, j=2)))
+
+
+def _cropped(x: Tensor, height: int, width: int) -> Tensor:
+    """Twice the lower map ``(B, H, W, C)``, which of an odd size is the half, rounded up."""
+    rows, columns = x.shape[1] - height, x.shape[2] - width
+    if not (0 <= rows <= 1 and 0 <= columns <= 1):
+        raise ValueError(
+            f'CMUNetDecoder: each map is half as large as the one before it, but {height} × {width} px '
+            f'are followed by {x.shape[1] // 2} × {x.shape[2] // 2}; for maps of one stride: pyramid'
+        )
+    return x[:, :height, :width]
