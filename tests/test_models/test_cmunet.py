@@ -5,6 +5,7 @@ import torch
 from mmengine.config import Config
 from mmengine.registry import MODELS, init_default_scope
 from model_tester import REST, ModelTester, maps, strided
+from parity import assert_parity
 
 from rsmamba_mm.errors import OptionError
 from rsmamba_mm.models import CMUNetDecoder
@@ -42,6 +43,10 @@ def test_published_outputs():
         for head, name in zip(model.auxiliary_head, ('aux_h2', 'aux_h3', 'aux_h4'), strict=True):
             logits, expected = head.forward(features), arrays[name]
             assert (logits - expected).abs().max() < 1e-4 * expected.std(), name
+
+
+def test_small_fixture_of_parity():
+    assert_parity('cmunet_decoder')
 
 
 def test_converter_leaves_out_what_is_never_used():

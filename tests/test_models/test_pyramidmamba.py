@@ -6,6 +6,7 @@ import torch.nn.functional as F
 from mmengine.config import Config
 from mmengine.registry import MODELS, init_default_scope
 from model_tester import REST, ModelTester, maps, strided
+from parity import assert_parity
 
 from rsmamba_mm.errors import OptionError
 
@@ -34,6 +35,10 @@ def test_published_parameter_counts():
 
 def test_published_outputs():
     assert_published('EfficientPyramidMamba', published('EfficientPyramidMamba', 'pyramidmamba', CONFIG))
+
+
+def test_small_fixture_of_parity():
+    assert_parity('pyramid_mamba_head')
 
 
 def test_converter_takes_any_classes_with_a_prefix_or_none():

@@ -137,8 +137,8 @@ class PyramidMambaHead(BaseDecodeHead):
         # of an odd size the lower map is the half, rounded up
         if not all(0 <= x.shape[i] - fine.shape[i] < 2 ** len(self.up) for i in (2, 3)):
             raise OptionError(
-                f'PyramidMambaHead: the deepest map is brought to {x.shape[2]} × {x.shape[3]} px and the fine '
-                f'one has {height} × {width}: num_upsamples is how often it is doubled, {len(self.up)} here'
+                f'PyramidMambaHead: the deepest map is brought to {x.shape[2]} × {x.shape[3]} px and the '
+                f'fine one has {height} × {width}: num_upsamples={len(self.up)} is how often it is doubled'
             )
         x = x[..., :height, :width] + self.lateral(fine)
         first, second = self.last
