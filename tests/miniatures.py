@@ -34,6 +34,12 @@ NARROW = {
         neck=dict(in_channels=WIDTHS),
         decode_head=dict(in_channels=WIDTHS[:2]),
     ),
+    ('neck', 'UNetFormerDecoder'): dict(
+        backbone=dict(base_channels=8),  # of ResNet-18
+        neck=dict(in_channels=WIDTHS, channels=8),
+        decode_head=dict(in_channels=8),
+        auxiliary_head=dict(in_channels=8),
+    ),
 }
 
 

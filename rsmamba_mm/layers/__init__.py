@@ -5,12 +5,15 @@ from .bottleneck_vss import BottleneckVSSBlock, GatedSS2D
 from .channel_attention import ChannelSelfAttention, SharedChannelAttention
 from .embed import TokenPositions, resize_position_embedding, sincos_position_embedding
 from .gates import ChannelGate, SpatialGate
+from .global_local import GlobalLocalAttention, GlobalLocalBlock
 from .linear_attention import LinearAttention, PositionAttention
 from .mamba import MultiPathMamba
 from .msaa import MultiScaleAggregation
+from .padding import pad_end, pad_to_multiple
 from .scan_orders import any_random, block_orders, known_orders
 from .ss2d import DIRECTIONS, SS2D, Mlp, VSSBlock
 from .tokens import ClassSlots
+from .weighted_fusion import FeatureRefinement, WeightedFusion
 
 __all__ = [
     'DIRECTIONS',
@@ -19,7 +22,10 @@ __all__ = [
     'ChannelGate',
     'ChannelSelfAttention',
     'ClassSlots',
+    'FeatureRefinement',
     'GatedSS2D',
+    'GlobalLocalAttention',
+    'GlobalLocalBlock',
     'LinearAttention',
     'Mlp',
     'MultiPathMamba',
@@ -29,9 +35,12 @@ __all__ = [
     'SpatialGate',
     'TokenPositions',
     'VSSBlock',
+    'WeightedFusion',
     'any_random',
     'block_orders',
     'known_orders',
+    'pad_end',
+    'pad_to_multiple',
     'resize_position_embedding',
     'sincos_position_embedding',
 ]

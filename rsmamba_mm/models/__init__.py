@@ -15,7 +15,7 @@ from .losses import (
     SoftJaccardLoss,
     SoftmaxFocalLoss,
 )
-from .necks import DCFAM, CMUNetDecoder, MambaSegDecoder
+from .necks import DCFAM, CMUNetDecoder, MambaSegDecoder, UNetFormerDecoder
 
 __all__ = [
     'DCFAM',
@@ -29,6 +29,7 @@ __all__ = [
     'SoftDiceLoss',
     'SoftJaccardLoss',
     'SoftmaxFocalLoss',
+    'UNetFormerDecoder',
 ]
 
 if find_spec('mmseg') is not None:
@@ -39,6 +40,8 @@ if find_spec('mmseg') is not None:
         PixelHead,
         PixelShuffleHead,
         PyramidMambaHead,
+        UNetFormerAuxHead,
+        UNetFormerHead,
     )
     from .segmentors import SmoothEncoderDecoder
 
@@ -50,6 +53,8 @@ if find_spec('mmseg') is not None:
         'PixelShuffleHead',
         'PyramidMambaHead',
         'SmoothEncoderDecoder',
+        'UNetFormerAuxHead',
+        'UNetFormerHead',
     ]
 
 if find_spec('mmpretrain') is not None:

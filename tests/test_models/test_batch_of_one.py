@@ -69,6 +69,11 @@ def dcswin() -> nn.Module:
     return peer(REST, dict(type='DCSwinHead', in_channels=(8, 16), dropout_ratio=0), neck)
 
 
+def unetformer(backbone: dict) -> nn.Module:
+    neck = dict(type='UNetFormerDecoder', in_channels=(8, 16, 32, 64), channels=16)
+    return peer(backbone, dict(type='UNetFormerHead', in_channels=16, dropout_ratio=0), neck)
+
+
 def peer(backbone: dict, head: dict, neck: dict | None = None) -> nn.Module:
     """A segmenter without an auxiliary head."""
     init_default_scope('mmseg')
@@ -90,6 +95,7 @@ MODELS_TO_TRY = {
     'banet': banet,
     'manet': lambda: peer(REST, dict(type='MANetHead', in_channels=(8, 16, 32, 64), channels=8)),
     'dcswin': dcswin,
+    'unetformer': lambda: unetformer(REST),
     'unetmamba_resnet18': lambda: segmenter(
         RESNET, MSD | dict(in_channels=(64, 128, 256, 512)), (256, 128, 64)
     ),

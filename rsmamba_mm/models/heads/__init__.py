@@ -6,6 +6,7 @@ from .manet_head import MANetHead
 from .pixel_head import PixelHead
 from .pixel_shuffle_head import PixelShuffleHead
 from .pyramid_mamba_head import PyramidMambaHead
+from .unetformer_head import UNetFormerAuxHead, UNetFormerHead
 
 __all__ = [
     'DCSwinHead',
@@ -14,4 +15,6 @@ __all__ = [
     'PixelHead',
     'PixelShuffleHead',
     'PyramidMambaHead',
+    'UNetFormerAuxHead',
+    'UNetFormerHead',
 ]
