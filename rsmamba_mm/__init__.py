@@ -14,6 +14,8 @@ _LAZY = {
     'RSMamba': 'rsmamba_mm.models',
     'ResT': 'rsmamba_mm.models',
     'BANet': 'rsmamba_mm.models',
+    'RS3MambaBackbone': 'rsmamba_mm.models',
+    'VMamba': 'rsmamba_mm.models',
     'CMUNetDecoder': 'rsmamba_mm.models',
     'DCFAM': 'rsmamba_mm.models',
     'MambaSegDecoder': 'rsmamba_mm.models',

@@ -4,6 +4,7 @@ from mmengine.registry import MODELS
 from model_tester import REST
 
 WIDTHS = REST['arch']['embed_dims']
+VMAMBA = dict(embed_dims=WIDTHS, depths=(1, 1, 1, 1), d_state=4, ssm_ratio=1.0, mlp_ratio=0.0)
 
 
 def few_blocks(backbone: dict) -> dict:
@@ -51,6 +52,9 @@ def shrink(model: dict) -> None:
     if (model.get('decode_head') or {}).get('type') == 'PyramidMambaHead':
         _shrink_pyramidmamba(model)
         return
+    if model['backbone']['type'] == 'RS3MambaBackbone':
+        _shrink_rs3mamba(model)
+        return
     for (part, kind), changes in NARROW.items():
         if (model.get(part) or {}).get('type') == kind:
             for name, options in changes.items():
@@ -81,3 +85,12 @@ def _shrink_pyramidmamba(model: dict) -> None:
     head = model['decode_head']
     head.update(in_channels=[width // 8 for width in head['in_channels']])
     head.update(pool_channels=8, hidden_channels=16, mid_channels=8, channels=8)
+
+
+def _shrink_rs3mamba(model: dict) -> None:
+    cnn = model['backbone']['cnn']
+    cnn.update(REST if cnn['type'] == 'ResT' else dict(base_channels=8))
+    model['backbone']['ssm'].update(arch=VMAMBA)
+    model['backbone'].update(cnn_channels=WIDTHS, ssm_channels=WIDTHS, num_heads=2)
+    model['neck'].update(in_channels=WIDTHS, channels=8)
+    model['decode_head'].update(in_channels=8)

@@ -18,7 +18,7 @@ BN = dict(type='BN')  # never written to
 
 class GlobalLocalAttention(nn.Module):
     """Attention within windows, carried across them by means of columns and rows, beside two convolutions
-    (GLTB's attention; UNetFormer, Wang et al., ISPRS 2022, arXiv:2109.08937, Sec. 3.2).
+    (GLTB's attention; UNetFormer, Wang et al., ISPRS 2022, arXiv:2109.08937).
 
     The windows are not shifted. Maps whose sides they do not divide are continued below and to the right,
     by reflection, or where the map is too small for that by repeating its edge, and are cut again after
@@ -105,10 +105,10 @@ class GlobalLocalAttention(nn.Module):
 
 class GlobalLocalBlock(BaseModule):
     """``x + A(BN(x))``, then ``x + MLP(BN(x))``, with :class:`GlobalLocalAttention` as A (GLTB; UNetFormer,
-    arXiv:2109.08937, Sec. 3.2).
+    arXiv:2109.08937).
 
     Two maps are fused where the convolutions of A read another one than its attention, as RS3Mamba
-    (arXiv:2404.02457, Sec. III-C) does: ``x + A(BN(x), BN(y))``.
+    (arXiv:2404.02457) does: ``x + A(BN(x), BN(y))``.
 
     Args:
         dim (int): Channels C.

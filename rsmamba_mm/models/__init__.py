@@ -6,7 +6,7 @@ Heads and segmentors are mmseg's and are registered where mmsegmentation is inst
 from importlib.util import find_spec
 
 from .. import _openmmlab  # noqa: F401 - cures come first
-from .backbones import BANet, ResT, RSMamba
+from .backbones import BANet, ResT, RS3MambaBackbone, RSMamba, VMamba
 from .complexity import count_scans
 from .losses import (
     LovaszSoftmaxLoss,
@@ -23,6 +23,7 @@ __all__ = [
     'CMUNetDecoder',
     'LovaszSoftmaxLoss',
     'MambaSegDecoder',
+    'RS3MambaBackbone',
     'RSMamba',
     'ResT',
     'SoftCrossEntropyLoss',
@@ -30,6 +31,7 @@ __all__ = [
     'SoftJaccardLoss',
     'SoftmaxFocalLoss',
     'UNetFormerDecoder',
+    'VMamba',
 ]
 
 if find_spec('mmseg') is not None:

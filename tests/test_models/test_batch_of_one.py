@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from miniatures import VMAMBA
 from mmengine.registry import MODELS, init_default_scope
 from mmengine.structures import PixelData
 from model_tester import REST
@@ -69,6 +70,12 @@ def dcswin() -> nn.Module:
     return peer(REST, dict(type='DCSwinHead', in_channels=(8, 16), dropout_ratio=0), neck)
 
 
+def rs3mamba() -> dict:
+    ssm = dict(type='VMamba', arch=VMAMBA, in_channels=4, patch_size=2, drop_path_rate=0)
+    widths = dict(cnn_channels=(8, 16, 32, 64), ssm_channels=(8, 16, 32, 64), stem_channels=4, num_heads=2)
+    return dict(type='RS3MambaBackbone', cnn=REST, ssm=ssm, **widths)
+
+
 def unetformer(backbone: dict) -> nn.Module:
     neck = dict(type='UNetFormerDecoder', in_channels=(8, 16, 32, 64), channels=16)
     return peer(backbone, dict(type='UNetFormerHead', in_channels=16, dropout_ratio=0), neck)
@@ -96,6 +103,7 @@ MODELS_TO_TRY = {
     'manet': lambda: peer(REST, dict(type='MANetHead', in_channels=(8, 16, 32, 64), channels=8)),
     'dcswin': dcswin,
     'unetformer': lambda: unetformer(REST),
+    'rs3mamba': lambda: unetformer(rs3mamba()),
     'unetmamba_resnet18': lambda: segmenter(
         RESNET, MSD | dict(in_channels=(64, 128, 256, 512)), (256, 128, 64)
     ),

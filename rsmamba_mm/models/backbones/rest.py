@@ -150,23 +150,33 @@ class ResT(BaseModule):
             strides 4, 8, 16, 32, rounded up.
         """
         maps = []
-        x = self.stem(x)
         for i in range(4):
-            if i:
-                x = getattr(self, f'patch_embed_{i + 1}')(x)
-            size = x.shape[-2:]
-            x = x.flatten(2).mT
-            for block in getattr(self, f'stage{i + 1}'):
-                if self.with_cp and torch.is_grad_enabled():
-                    x = checkpoint(block, x, size, use_reentrant=False)
-                else:
-                    x = block(x, size)
-            if i == 3:
-                x = self.norm(x)
-            x = x.mT.unflatten(2, size)
+            x = self.run_stage(i, x)
             if i in self.out_indices:
                 maps.append(x)
         return tuple(maps)
+
+    def run_stage(self, i: int, x: Tensor) -> Tensor:
+        """One stage, for a network that changes the map between two.
+
+        Args:
+            i (int): Stage from 0.
+            x (Tensor): Images ``(B, in_channels, H, W)`` for stage 0, else the map of the stage before.
+
+        Returns:
+            Tensor: Its map, ``(B, embed_dims[i], H', W')``.
+        """
+        x = getattr(self, f'patch_embed_{i + 1}')(x) if i else self.stem(x)
+        size = x.shape[-2:]
+        x = x.flatten(2).mT
+        for block in getattr(self, f'stage{i + 1}'):
+            if self.with_cp and torch.is_grad_enabled():
+                x = checkpoint(block, x, size, use_reentrant=False)
+            else:
+                x = block(x, size)
+        if i == 3:
+            x = self.norm(x)
+        return x.mT.unflatten(2, size)
 
     def _load_from_state_dict(self, state_dict: dict, prefix: str, *args) -> None:
         # scripts that train classifiers keep the weights under 'model'

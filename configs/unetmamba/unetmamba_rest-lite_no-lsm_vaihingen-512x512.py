@@ -1,0 +1,4 @@
+# without local supervision
+_base_ = './unetmamba_rest-lite_vaihingen-512x512.py'
+
+model = dict(auxiliary_head=None)
