@@ -97,7 +97,10 @@ def test_a_training_step(backbone):
 
 class TestDCFAM(ModelTester):
     config = dict(type='DCFAM', in_channels=NARROW)
-    refusals = [(dict(in_channels=(8, 16)), ValueError, r'joins four maps: in_channels are \[8, 16\]')]
+    refusals = [
+        (dict(in_channels=(8, 16)), ValueError, r'joins four maps: in_channels are \[8, 16\]'),
+        (dict(pyramid=(4, 2, 1, 0.5)), ValueError, 'DCFAM: .* the maps have equal channels'),
+    ]
 
     def inputs(self, batch, size):
         return maps(batch, size, NARROW, (4, 8, 16, 32))

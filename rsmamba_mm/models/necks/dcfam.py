@@ -11,6 +11,7 @@ from mmengine.registry import MODELS
 from torch import Tensor, nn
 
 from ...layers import LinearAttention, SharedChannelAttention
+from .pyramid import build_pyramid
 
 
 @MODELS.register_module()
@@ -23,22 +24,27 @@ class DCFAM(BaseModule):
     Args:
         in_channels (Sequence[int]): Channels of the backbone's maps, finest first, each half as large as
             the one before it (or an odd number rounded up). Defaults to ``(96, 192, 384, 768)``, Swin-T's.
+        pyramid (Sequence[float], optional): For a backbone whose maps share one stride, such as RSMamba:
+            the scales to bring them to first by mmseg's ``Feature2Pyramid``, ``(4, 2, 1, 0.5)`` at stride
+            16, ``(2, 1, 0.5, 0.25)`` at stride 8. Defaults to None.
         norm_cfg (dict): Normalisation. Defaults to batch normalisation.
         init_cfg (dict, optional): Initialisation. Defaults to None: that of the parts.
 
     Raises:
-        ValueError: If ``in_channels`` are not four numbers.
+        ValueError: If ``in_channels`` are not four numbers, or the scales do not fit them.
     """
 
     def __init__(
         self,
         in_channels: Sequence[int] = (96, 192, 384, 768),
+        pyramid: Sequence[float] | None = None,
         norm_cfg: dict = dict(type='BN'),  # noqa: B006 - never written to
         init_cfg: dict | list[dict] | None = None,
     ) -> None:
         super().__init__(init_cfg)
         if len(in_channels) != 4:
             raise ValueError(f'DCFAM joins four maps: in_channels are {list(in_channels)}')
+        self.pyramid = None if pyramid is None else build_pyramid('DCFAM', in_channels, pyramid)
         c1, c2, c3, c4 = in_channels
         self.lateral1 = nn.Conv2d(c1, c1, 1, bias=False)
         self.lateral4 = nn.Conv2d(c4, c4, 1, bias=False)
@@ -67,7 +73,7 @@ class DCFAM(BaseModule):
                 f"DCFAM: 4 maps are expected, as in_channels says, got {len(inputs)}: set the backbone's "
                 'out_indices'
             )
-        x1, x2, x3, x4 = inputs
+        x1, x2, x3, x4 = inputs if self.pyramid is None else self.pyramid(inputs)
         y4 = self.lateral4(x4) + self.down34(self.pixels(self.down23(x2)))
         y3 = self.pixels(x3) + self.down123(self.channels(self.down12(x1)))
         y2 = self.channels(x2) + _enlarged(self.up42(_enlarged(self.up43(y4), x3)), x2)
