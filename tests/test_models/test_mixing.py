@@ -100,7 +100,7 @@ def mixed(decoder: str, encoder: str) -> nn.Module:
 
 
 @pytest.mark.smoke
-@pytest.mark.parametrize(('decoder', 'encoder'), PAIRS, ids='-'.join)
+@pytest.mark.parametrize(('decoder', 'encoder'), PAIRS, ids=map(' behind '.join, PAIRS))
 def test_a_pair_is_built_and_takes_a_step(decoder, encoder):
     torch.manual_seed(0)
     model = mixed(decoder, encoder).train()
