@@ -12,10 +12,9 @@ from typing import Any
 
 import rsmamba_mm._openmmlab  # noqa: F401 - cures come first
 
-from mmengine.config import DictAction
-
 from rsmamba_mm.apis import prepare_test
 from rsmamba_mm.apis.export import FORMATS, MAPPERS, export_model
+from rsmamba_mm.apis.options import add_config_arguments
 from rsmamba_mm.errors import OptionError, UserError
 
 
@@ -45,12 +44,12 @@ def main() -> None:
     parser.add_argument(
         '--resolution', type=float, metavar='CM', help='deepness, geodeep: ground length of a pixel'
     )
-    parser.add_argument('--overlap', type=float, metavar='%%', help='of their tiles (default: 25)')
+    parser.add_argument('--overlap', type=float, metavar='PERCENT', help='of their tiles (default: 25)')
     parser.add_argument(
         '--bands', nargs='+', default=(), metavar='NAME', help='stac: names of the channels'
     )
     parser.add_argument('--work-dir', default='work_dirs/export', help='for the log (default: %(default)s)')
-    parser.add_argument('--cfg-options', nargs='+', action=DictAction, help='override entries: key=value …')
+    add_config_arguments(parser)
     args = parser.parse_args()
     try:
         print(export(args))
