@@ -1,5 +1,7 @@
 """Graphs for other runtimes: exact, for any batch, no larger for larger images."""
 
+import json
+
 import numpy as np
 import pytest
 import torch
@@ -202,6 +204,7 @@ def test_options_that_a_format_does_not_heed(tmp_path):
 def test_stac(tmp_path):
     schema = pytest.importorskip('stac_model.schema')
     import pystac
+    import pystac.validation
 
     model, images, names = scene_model(32), torch.randn(2, 3, 32, 32), ['dense urban', *'bcde']
     out = tmp_path / 'scenes.json'
@@ -222,6 +225,7 @@ def test_stac(tmp_path):
         'value': 0, 'name': 'dense_urban', 'description': 'dense urban'
     }  # fmt: skip
     assert 'value_scaling' not in source  # it normalises itself
+    pystac.validation.validate_dict(json.loads(out.read_text()), extensions=[])  # the core's schema
     asset = item.assets['model']
     graph = torch.export.load(tmp_path / asset.href).module()
     shares = graph(torch.rand(4, 3, 32, 32) * 255)
@@ -251,8 +255,6 @@ def test_bad_options(tmp_path, monkeypatch):
 @pytest.mark.parametrize('target', export.MAPPERS)
 def test_file_that_maps_rasters(target, tmp_path):
     skip_without('onnx')
-    import json
-
     import onnxruntime
 
     model, pixels = scene_model(32), torch.rand(2, 3, 32, 32) * 255

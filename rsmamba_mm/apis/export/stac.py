@@ -69,7 +69,8 @@ def _properties(about: Description) -> Any:
     except MissingExtraError as error:
         raise MissingExtraError(f'{error}; stac-model needs Python 3.11 or later') from error
     graph = about.graph
-    architecture = type(graph.model.backbone).__name__
+    parts = (getattr(graph.model, name, None) for name in ('backbone', 'neck', 'decode_head'))
+    architecture = '-'.join(type(part).__name__ for part in parts if part is not None)
     segments = len(about.output_shape) == 4
     task = 'semantic-segmentation' if segments else 'scene-classification'
     source = taken.ModelInput(
@@ -101,7 +102,11 @@ def _properties(about: Description) -> Any:
         tasks={task},
         framework='PyTorch',
         framework_version=torch.__version__,
-        total_parameters=sum(p.numel() for p in graph.model.parameters()),
+        total_parameters=sum(
+            weight.numel()
+            for name, weight in graph.model.named_parameters()
+            if not name.startswith('auxiliary_head.')
+        ),
         input=[source],
         output=[result],
     )
