@@ -32,8 +32,6 @@ def _write(program: Any, out: Path, about: Description) -> None:
         datetime=datetime.now(timezone.utc),
         properties={'description': f'{properties.name}: takes {_dimensions(about)}'},
     )
-    if about.bands:
-        item.properties['bands'] = [{'name': name} for name in about.bands]
     item.add_asset(
         'model',
         pystac.Asset(
@@ -47,6 +45,9 @@ def _write(program: Any, out: Path, about: Description) -> None:
             },
         ),
     )
+    if about.bands:  # MLM looks for them in the item, where STAC has them only beside those of an asset
+        for fields in (item.properties, item.assets['model'].extra_fields):
+            fields['bands'] = [{'name': name} for name in about.bands]
     schema = library('stac_model.schema')
     schema.MLModelExtension.ext(item, add_if_missing=True).apply(properties)
     item.stac_extensions += [
