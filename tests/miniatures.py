@@ -8,6 +8,8 @@ WIDTHS = REST['arch']['embed_dims']
 
 def few_blocks(backbone: dict) -> dict:
     """What to change of a backbone, that it has two blocks, or two in each stage."""
+    if 'depths' in backbone:  # mmseg's Swin
+        return dict(depths=[2] * len(backbone['depths']))
     if 'depth' in backbone:  # a ResNet: its blocks are of one kind to 34, and of another from 50
         return dict(depth=min(backbone['depth'], 50))
     if isinstance(arch := backbone.get('arch', 'base'), dict):
@@ -18,7 +20,13 @@ def few_blocks(backbone: dict) -> dict:
 
 
 def shrink(model: dict) -> None:
-    """Leave a model few blocks, and to a UNetMamba on ResT narrow ones."""
+    """Leave a model few blocks, and to a UNetMamba on ResT, a CM-UNet and a PyramidMamba narrow ones."""
+    if (model.get('neck') or {}).get('type') == 'CMUNetDecoder':
+        _shrink_cmunet(model)
+        return
+    if (model.get('decode_head') or {}).get('type') == 'PyramidMambaHead':
+        _shrink_pyramidmamba(model)
+        return
     if model['backbone']['type'] != 'ResT':
         model['backbone'].update(few_blocks(model['backbone']))
         return
@@ -27,3 +35,20 @@ def shrink(model: dict) -> None:
     model['decode_head'].update(in_channels=WIDTHS[0], channels=WIDTHS[0])
     if model.get('auxiliary_head'):
         model['auxiliary_head'].update(in_channels=WIDTHS[2::-1])
+
+
+def _shrink_cmunet(model: dict) -> None:
+    model['backbone'].update(base_channels=8)  # of ResNet-18
+    model['neck'].update(in_channels=WIDTHS)
+    for head in (model['decode_head'], *model['auxiliary_head']):
+        head['in_channels'] //= 8
+
+
+def _shrink_pyramidmamba(model: dict) -> None:
+    if model['backbone']['type'] == 'ResNet':
+        model['backbone'].update(base_channels=8)
+    else:
+        model['backbone'].update(embed_dims=16, num_heads=(1, 1, 1, 1), **few_blocks(model['backbone']))
+    head = model['decode_head']
+    head.update(in_channels=[width // 8 for width in head['in_channels']])
+    head.update(pool_channels=8, hidden_channels=16, mid_channels=8, channels=8)

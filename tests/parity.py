@@ -1,9 +1,10 @@
 """Small fixtures of parity: models whose weights follow from their names, and what must come out.
 
-``tests/data/{rest,msd_decoder}.npz`` hold results, sampled, of weights that ``fill`` draws. They were
-written by this package at a state that gave the published models' outputs and gradients on the published
-models' weights: ``test_published_outputs_and_gradients`` of each says so where its file is, which is too
-large to lie here. ``python tests/parity.py NAME`` writes a fixture anew.
+``tests/data/{rest,msd_decoder,cmunet_decoder,pyramid_mamba_head}.npz`` hold results, sampled, of weights
+that ``fill`` draws. They were written by this package at a state that gave the published models' outputs,
+and of the first two their gradients, on the published models' weights: ``test_published_outputs…`` of each
+says so where its file is, which is too large to lie here. ``python tests/parity.py NAME`` writes a fixture
+anew.
 """
 
 import math
@@ -34,13 +35,13 @@ def fill(model: nn.Module) -> None:
         if not x.is_floating_point():
             continue
         r = draw(name, x.shape)
-        if name.endswith('A_logs'):
+        if name.endswith(('A_logs', 'A_log')):
             x.copy_(torch.arange(1.0, x.shape[1] + 1).log() + r / 10)
-        elif name.endswith('dt_projs_bias'):
+        elif name.endswith(('dt_projs_bias', 'dt_proj.bias')):
             x.copy_(r / 2 - 2)
         elif name.endswith('running_var'):
             x.copy_(1 + r.abs() / 10)
-        elif name.endswith(('Ds', 'norm.weight', 'norm1.weight', 'norm2.weight')):
+        elif name.endswith(('Ds', '.D', 'norm.weight', 'norm1.weight', 'norm2.weight', 'bn.weight')):
             x.copy_(1 + r / 10)
         elif x.dim() == 1:
             x.copy_(r / 10)
@@ -50,12 +51,18 @@ def fill(model: nn.Module) -> None:
 
 def model_of(name: str) -> tuple[nn.Module, Tensor | list[Tensor]]:
     """A model in float64, filled, and its inputs."""
+    channels, strides = REST['arch']['embed_dims'], (4, 8, 16, 32)
     if name == 'rest':
         model, shapes = rsmamba_mm.models.ResT(REST['arch']), [(1, 3, *SIZE)]
+    elif name == 'pyramid_mamba_head':
+        narrow = dict(pool_channels=8, hidden_channels=16, mid_channels=8, channels=8, num_classes=5)
+        channels, strides = channels[::3], strides[::3]
+        model = rsmamba_mm.models.PyramidMambaHead(channels, in_index=(0, 1), **narrow)
     else:
-        channels = REST['arch']['embed_dims']
-        model = rsmamba_mm.models.MambaSegDecoder(channels, drop_path_rate=0)
-        shapes = [x.shape for x in maps(1, SIZE, channels, (4, 8, 16, 32))]
+        kind = dict(msd_decoder='MambaSegDecoder', cmunet_decoder='CMUNetDecoder')[name]
+        model = getattr(rsmamba_mm.models, kind)(channels, drop_path_rate=0)
+    if name != 'rest':
+        shapes = [x.shape for x in maps(1, SIZE, channels, strides)]
     model = model.double().eval()
     fill(model)
     inputs = [draw(f'input {i}', shape).requires_grad_() for i, shape in enumerate(shapes)]
@@ -67,6 +74,7 @@ def results(name: str, dtype: torch.dtype = torch.float64) -> dict[str, Tensor]:
     model, inputs = model_of(name)
     model, inputs = model.to(dtype), [x.detach().to(dtype).requires_grad_() for x in inputs]
     ys = model(*inputs) if name == 'rest' else model(inputs)
+    ys = [ys] if isinstance(ys, Tensor) else ys
     torch.autograd.backward(ys, [draw(f'cotangent {i}', y.shape).to(dtype) for i, y in enumerate(ys)])
     found = {f'y{i}': y.detach() for i, y in enumerate(ys)}
     found |= {f'grad {i}': x.grad for i, x in enumerate(inputs)}

@@ -22,7 +22,7 @@ from rsmamba_mm.errors import MissingDataError
 ROOT = Path(__file__).parents[1]
 CONFIGS = sorted(path for path in (ROOT / 'configs').glob('*/*.py') if path.parent.name != '_base_')
 RSMAMBA = [path for path in CONFIGS if path.parent.name == 'rsmamba']
-UNETMAMBA = [path for path in CONFIGS if path.parent.name == 'unetmamba']
+SEGMENTERS = [path for path in CONFIGS if path.parent.name not in ('rsmamba', 'baselines')]
 BASELINES = [path for path in CONFIGS if path.parent.name == 'baselines']
 ABLATIONS = (ROOT / 'configs/rsmamba/README.md').read_text().partition('## Ablations')[2]
 COMMANDS = re.findall(r'`python tools/train\.py (.*?)`', ABLATIONS)
@@ -99,6 +99,21 @@ def dubai_folder(folder: Path) -> Path:
     return folder
 
 
+def uavid_folder(folder: Path) -> Path:
+    """A sequence of two images a part, with masks in colours."""
+    from rsmamba_mm.datasets import UAVidDataset
+
+    colours = np.array(UAVidDataset.METAINFO['palette'], np.uint8)[:, ::-1]
+    for part in ('uavid_train', 'uavid_val'):
+        for kind in ('Images', 'Labels'):
+            place = folder / part / 'seq1' / kind
+            place.mkdir(parents=True, exist_ok=True)
+            for index in range(2):
+                blocks = colours[np.random.default_rng(index).integers(0, len(colours), (3, 4))]
+                cv2.imwrite(str(place / f'{index:06d}.png'), blocks.repeat(20, 0).repeat(20, 1))
+    return folder
+
+
 def miniature(cfg: Config, scene_folder: Path, work_dir: Path) -> Config:
     """An iteration or two on a few images, everything else as the config says but the model's size.
 
@@ -117,6 +132,8 @@ def miniature(cfg: Config, scene_folder: Path, work_dir: Path) -> Config:
             inner.indices = 2
             if inner.type == 'DubaiDataset':
                 inner.data_root = str(dubai_folder(work_dir / 'dubai'))
+            elif inner.type == 'UAVidDataset':
+                inner.data_root = str(uavid_folder(work_dir / 'uavid'))
             else:
                 classes = cfg.model.decode_head.num_classes
                 inner.data_root = str(land_cover_folder(work_dir / 'land_cover', classes))
@@ -186,7 +203,7 @@ def test_every_size_is_that_of_the_name(path):
 def test_class_counts_agree(path):
     cfg = Config.fromfile(path)
     heads = [cfg.model[head] for head in ('head', 'decode_head', 'auxiliary_head') if cfg.model.get(head)]
-    counts = {head.num_classes for head in heads}
+    counts = {head.num_classes for part in heads for head in (part if isinstance(part, list) else [part])}
     if 'num_classes' in cfg:
         counts.add(cfg.num_classes)
     if cfg.default_scope == 'mmpretrain':
@@ -214,7 +231,7 @@ def test_loveda_is_neither_halved_nor_turned():
     ]
 
 
-@pytest.mark.parametrize('path', UNETMAMBA, ids=lambda path: path.stem)
+@pytest.mark.parametrize('path', SEGMENTERS, ids=lambda path: path.stem)
 def test_time_augmentation_is_in_the_config(path):
     """As released: which flips, turns and scales."""
     views = dict(type='D4SegTTAModel')
@@ -224,12 +241,14 @@ def test_time_augmentation_is_in_the_config(path):
         views.update(rotations=(0,), scales=(0.75, 1.0, 1.25, 1.5))
     elif 'vaihingen-' in path.stem:
         views.update(scales=(0.5, 0.75, 1.0, 1.25, 1.5))
+    elif 'uavid' in path.stem:  # ours: what stands upright is not turned
+        views.update(flips=('horizontal',), rotations=(0,))
     cfg = Config.fromfile(path)
     assert cfg.tta_model == views
     assert cfg.tta_pipeline == cfg.test_dataloader.dataset.pipeline
 
 
-@pytest.mark.parametrize('path', UNETMAMBA, ids=lambda path: path.stem)
+@pytest.mark.parametrize('path', SEGMENTERS, ids=lambda path: path.stem)
 def test_missing_land_cover_is_said_at_once(path, tmp_path):
     cfg = Config.fromfile(path)
     if 'data_root' not in cfg:
@@ -239,7 +258,7 @@ def test_missing_land_cover_is_said_at_once(path, tmp_path):
     options.update(cfg_options=dict(data_root=str(tmp_path / 'nowhere')))
     with pytest.raises(MissingDataError, match=r'nowhere.*data_root=FOLDER'):
         prepare_train(Namespace(**options)).train()
-    assert not (tmp_path / 'run').exists() or 'dubai' in path.stem
+    assert not (tmp_path / 'run').exists() or 'dubai' in path.stem or 'uavid' in path.stem
 
 
 @pytest.mark.parametrize('path', RSMAMBA, ids=lambda path: path.stem)
@@ -297,7 +316,7 @@ def test_ablation_command(command, scene_folder, tmp_path):
     runner.train()
 
 
-@pytest.mark.parametrize('family', ['rsmamba', 'baselines', 'unetmamba'])
+@pytest.mark.parametrize('family', sorted({path.parent.name for path in CONFIGS}))
 def test_lists_have_every_config(family):
     folder = ROOT / 'configs' / family
     for path in (path for path in CONFIGS if path.parent == folder):

@@ -117,16 +117,19 @@ def train_tool(path, config, runner):
     tool('train.py', config, '--resume', path, '--work-dir', config.parent / 'train')
 
 
+CONVERTER = 'model_converters/released_to_mm.py'
+
+
 def convert_rsmamba(path, config, runner):
-    tool('model_converters/rsmamba_to_mmpretrain.py', path, config, config.parent / 'out.pth')
+    tool(CONVERTER, 'rsmamba', path, config.parent / 'out.pth', '--config', config)
 
 
 def convert_unetmamba(path, config, runner):
-    tool('model_converters/unetmamba_to_mmseg.py', path, config.parent / 'out.pth')
+    tool(CONVERTER, 'unetmamba', path, config.parent / 'out.pth')
 
 
 def convert_rest(path, config, runner):
-    tool('model_converters/rest_to_mmseg.py', path, config.parent / 'out.pth')
+    tool(CONVERTER, 'rest', path, config.parent / 'out.pth')
 
 
 def publish(path, config, runner):

@@ -122,7 +122,7 @@ def check_checkpoint(
     if 2 * len(shared) < len(own):
         hint = ''
         if any(name.startswith(('net.', 'encoder.')) for name in tensors):
-            hint = ': a released UNetMamba is converted by tools/model_converters/unetmamba_to_mmseg.py'
+            hint = ': a released network is converted by tools/model_converters/released_to_mm.py'
         raise OptionError(
             f'{path} is of another model: it has {len(shared)} of the {len(own)} tensors of this one{hint}'
         )

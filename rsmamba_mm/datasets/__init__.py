@@ -54,5 +54,6 @@ __all__ = [
 
 if find_spec('mmseg') is not None:
     from .land_cover import DubaiDataset
+    from .uavid import UAVidDataset
 
-    __all__ += ['DubaiDataset']
+    __all__ += ['DubaiDataset', 'UAVidDataset']

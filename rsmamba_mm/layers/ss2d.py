@@ -104,7 +104,12 @@ class SS2D(BaseModule):
         orders = block_orders(self.orders, (height, width), x.device, self.training, seed=self.shuffle_seed)
         y = self.scan(u, orders[0])
         y = self.out_norm(y.sum(1).to(x.dtype)).view(batch, height, width, -1)
-        return self.out_proj(y * F.silu(z))
+        return self.out_proj(y * self.gate(z))
+
+    def gate(self, z: Tensor) -> Tensor:
+        """The gate of the scan's output from the second half of ``in_proj``, both ``(B, H, W, E)``: a
+        hook for others."""
+        return F.silu(z)
 
     def scan(self, u: Tensor, orders: Tensor) -> Tensor:
         """Scan tokens in all directions.

@@ -6,18 +6,51 @@ Heads and segmentors are mmseg's and are registered where mmsegmentation is inst
 from importlib.util import find_spec
 
 from .. import _openmmlab  # noqa: F401 - cures come first
-from .backbones import ResT, RSMamba
+from .backbones import BANet, ResT, RSMamba
 from .complexity import count_scans
-from .losses import SoftCrossEntropyLoss, SoftDiceLoss
-from .necks import MambaSegDecoder
+from .losses import (
+    LovaszSoftmaxLoss,
+    SoftCrossEntropyLoss,
+    SoftDiceLoss,
+    SoftJaccardLoss,
+    SoftmaxFocalLoss,
+)
+from .necks import DCFAM, CMUNetDecoder, MambaSegDecoder
 
-__all__ = ['MambaSegDecoder', 'RSMamba', 'ResT', 'SoftCrossEntropyLoss', 'SoftDiceLoss']
+__all__ = [
+    'DCFAM',
+    'BANet',
+    'CMUNetDecoder',
+    'LovaszSoftmaxLoss',
+    'MambaSegDecoder',
+    'RSMamba',
+    'ResT',
+    'SoftCrossEntropyLoss',
+    'SoftDiceLoss',
+    'SoftJaccardLoss',
+    'SoftmaxFocalLoss',
+]
 
 if find_spec('mmseg') is not None:
-    from .heads import LocalSupervisionHead, PixelHead
+    from .heads import (
+        DCSwinHead,
+        LocalSupervisionHead,
+        MANetHead,
+        PixelHead,
+        PixelShuffleHead,
+        PyramidMambaHead,
+    )
     from .segmentors import SmoothEncoderDecoder
 
-    __all__ += ['LocalSupervisionHead', 'PixelHead', 'SmoothEncoderDecoder']
+    __all__ += [
+        'DCSwinHead',
+        'LocalSupervisionHead',
+        'MANetHead',
+        'PixelHead',
+        'PixelShuffleHead',
+        'PyramidMambaHead',
+        'SmoothEncoderDecoder',
+    ]
 
 if find_spec('mmpretrain') is not None:
     from .hub import register_models

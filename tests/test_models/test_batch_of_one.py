@@ -49,12 +49,23 @@ def maps_of_rsmamba() -> nn.Module:
     return segmenter(MIXER | dict(out_type='featmap', out_indices=(0, 1, 2, 3)), neck, (32, 32, 32))
 
 
+def pyramidmamba() -> nn.Module:
+    init_default_scope('mmseg')
+    head = dict(
+        type='PyramidMambaHead', in_channels=(8, 64), num_classes=5, pool_channels=8, dropout_ratio=0
+    )
+    ce = dict(type='SoftCrossEntropyLoss', smooth_factor=0.05)
+    return MODELS.build(dict(type='EncoderDecoder', backbone=REST, decode_head=head | dict(loss_decode=ce)))
+
+
 MODELS_TO_TRY = {
     'rsmamba': lambda: classifier(MIXER, 32),
     'rest': lambda: classifier(REST | dict(out_indices=(3,)), 64, dict(type='GlobalAveragePooling')),
     'unetmamba': lambda: segmenter(REST, MSD, (32, 16, 8)),
     'smooth_unetmamba': lambda: segmenter(REST, MSD, (32, 16, 8), 'SmoothEncoderDecoder'),
     'unetmamba_rsmamba': maps_of_rsmamba,
+    'cmunet': lambda: segmenter(REST, MSD | dict(type='CMUNetDecoder'), (16, 8, 8)),
+    'pyramidmamba': pyramidmamba,
     'unetmamba_resnet18': lambda: segmenter(
         RESNET, MSD | dict(in_channels=(64, 128, 256, 512)), (256, 128, 64)
     ),

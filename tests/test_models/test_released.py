@@ -14,6 +14,7 @@ from rsmamba_mm.models.released import find_rest, mmseg_to_unetmamba, read_tenso
 pytest.importorskip('mmseg.models')
 from test_unetmamba import count, unetmamba
 
+TOOL = 'model_converters/released_to_mm.py'
 PLACES = {
     'backbone.': 'encoder.',
     'neck.': 'decoder.',
@@ -90,24 +91,20 @@ def test_without_lsm(network, tmp_path):
 
 
 def test_command(lightning_file, tmp_path):
-    tool, out = 'model_converters/unetmamba_to_mmseg.py', tmp_path / 'converted' / 'unetmamba.pth'
-    result = call(tool, lightning_file, out, '--without-lsm')
+    out = tmp_path / 'converted' / 'unetmamba.pth'
+    result = call(TOOL, 'unetmamba', lightning_file, out, '--without-auxiliary')
     assert result.returncode == 0, result.stderr
     assert '13,891,306 parameters' in result.stdout
     unetmamba(with_lsm=False).load_state_dict(torch.load(out, weights_only=True)['state_dict'])
-    result = call(tool, 'none.ckpt', out)
+    result = call(TOOL, 'unetmamba', 'none.ckpt', out)
     assert result.returncode == 2 and 'checkpoint not found: none.ckpt' in result.stderr
 
 
 def test_there_and_back(network, tmp_path):
-    tool, there, back = (
-        'model_converters/unetmamba_to_mmseg.py',
-        tmp_path / 'ours.pth',
-        tmp_path / 'back.ckpt',
-    )
+    there, back = tmp_path / 'ours.pth', tmp_path / 'back.ckpt'
     torch.save(dict(state_dict=released(network)), tmp_path / 'released.ckpt')
-    assert call(tool, tmp_path / 'released.ckpt', there).returncode == 0
-    result = call(tool, there, back, '--to', 'released')
+    assert call(TOOL, 'unetmamba', tmp_path / 'released.ckpt', there).returncode == 0
+    result = call(TOOL, 'unetmamba', there, back, '--to', 'released')
     assert result.returncode == 0, result.stderr
     first, last = (read_tensors(tmp_path / name) for name in ('released.ckpt', 'back.ckpt'))
     assert first.keys() == last.keys()
@@ -120,7 +117,7 @@ def test_every_tensor_is_named(network, tmp_path):
     tensors['net.encoder.extra'] = torch.ones(1)
     tensors['net.encoder.norm.weight'] = torch.ones(3)
     torch.save(dict(state_dict=tensors), tmp_path / 'wrong.ckpt')
-    result = call('model_converters/unetmamba_to_mmseg.py', tmp_path / 'wrong.ckpt', tmp_path / 'out.pth')
+    result = call(TOOL, 'unetmamba', tmp_path / 'wrong.ckpt', tmp_path / 'out.pth')
     assert result.returncode == 2 and not (tmp_path / 'out.pth').exists()
     for line in (
         r'wrong.ckpt: 3 of ',
@@ -143,14 +140,16 @@ def test_rest_there_and_back(prefix, network, tmp_path):
         'head.weight': torch.ones(9, 512)
     }
     torch.save(dict(model=content), tmp_path / 'rest_lite.pth')
-    tool = 'model_converters/rest_to_mmseg.py'
-    result = call(tool, tmp_path / 'rest_lite.pth', tmp_path / 'ours.pth')
-    assert 'left out, not of the encoder: head.weight' in result.stdout, result.stderr
-    assert call(tool, tmp_path / 'ours.pth', tmp_path / 'back.pth', '--to', 'released').returncode == 0
+    result = call(TOOL, 'rest', tmp_path / 'rest_lite.pth', tmp_path / 'ours.pth')
+    assert 'left out, of no use there: 1 tensors: head.weight' in result.stdout, result.stderr
+    result = call(TOOL, 'rest', tmp_path / 'ours.pth', tmp_path / 'back.pth', '--to', 'released')
+    assert result.returncode == 0, result.stderr
     back = torch.load(tmp_path / 'back.pth', weights_only=True)
     assert back.keys() == encoder.keys() and all(torch.equal(back[name], encoder[name]) for name in back)
-    result = call(tool, tmp_path / 'ours.pth', tmp_path / 'large.pth', '--arch', 'large')
-    assert 'ours.pth: ' in result.stderr and 'tensors do not fit the model' in result.stderr
+    del content[f'{prefix}stage3.1.norm1.weight']
+    torch.save(content, tmp_path / 'less.pth')
+    result = call(TOOL, 'rest', tmp_path / 'less.pth', tmp_path / 'none.pth')
+    assert 'less.pth: 1 of ' in result.stderr and 'stage3.1.norm1.weight is missing' in result.stderr
 
 
 def test_rest_of_the_released_code(root):

@@ -367,3 +367,12 @@ def test_losses_are_built_by_name():
 
 def test_pixel_head_has_no_channels_of_its_own():
     assert count(PixelHead(64, 6, channels=64)) == 390
+
+
+def test_pixel_head_without_a_bias():
+    head = PixelHead(8, 5, in_index=0, bias=False)
+    assert [name for name, _ in head.named_parameters()] == ['conv_seg.weight']
+    x = torch.randn(1, 8, 3, 4)
+    torch.testing.assert_close(
+        head([x]), torch.einsum('bchw,kc->bkhw', x, head.conv_seg.weight[:, :, 0, 0])
+    )

@@ -187,7 +187,7 @@ def test_resuming_with_other_classes_is_refused(released, tmp_path):
 @pytest.mark.parametrize('released', ['ucmerced'], indirect=True)
 class TestConverter:
     def convert(self, checkpoint, config, out):
-        return call('model_converters/rsmamba_to_mmpretrain.py', checkpoint, config, out)
+        return call('model_converters/released_to_mm.py', 'rsmamba', checkpoint, out, '--config', config)
 
     @pytest.mark.slow
     def test_writes_what_every_door_takes(self, released, root, tmp_path):
@@ -196,10 +196,38 @@ class TestConverter:
         released.cfg().dump(tmp_path / 'config.py')
         result = self.convert(checkpoint, tmp_path / 'config.py', tmp_path / 'out.pth')
         assert result.returncode == 0, result.stderr
-        assert re.search(r'\d+ tensors, all as in the model; \d+ classes, reordered from', result.stdout)
+        assert re.search(
+            r'\d+ tensors, .* all as in rsmamba .*; \d+ classes, reordered from', result.stdout
+        )
         written = torch.load(tmp_path / 'out.pth', weights_only=True)
         assert written['meta']['dataset_meta']['classes'] == released.classes
         assert released.accuracy(str(tmp_path / 'out.pth')) == 100
+
+    def test_classes_of_the_config_are_those_of_the_file(self, released, tmp_path):
+        checkpoint = released.save(tmp_path / 'x.pth', released.classes, None)
+        cfg = released.cfg()
+        cfg.dump(tmp_path / 'config.py')
+        result = self.convert(checkpoint, tmp_path / 'config.py', tmp_path / 'out.pth')
+        assert '21 classes, in the released order, since the file has no names' in result.stdout
+        cfg.test_dataloader.dataset.type = 'AID'
+        cfg.dump(tmp_path / 'config.py')
+        result = self.convert(checkpoint, tmp_path / 'config.py', tmp_path / 'none.pth')
+        assert 'x.pth: it has 21 classes, and the data of the config 30' in result.stderr
+        assert not (tmp_path / 'none.pth').exists()
+        result = call('model_converters/released_to_mm.py', 'rsmamba', checkpoint, tmp_path / 'none.pth')
+        assert 'no config of this package has this variant of rsmamba' in result.stderr
+
+    def test_is_recognised_by_its_shapes(self, released, root, tmp_path):
+        config = Config.fromfile(root / 'configs/rsmamba/rsmamba-b_aid.py')
+        config.model.head.num_classes = 4
+        state_dict = MODELS.build(config.model).state_dict()
+        torch.save(dict(state_dict=state_dict), tmp_path / 'x.pth')
+        result = call(
+            'model_converters/released_to_mm.py', 'rsmamba', tmp_path / 'x.pth', tmp_path / 'y.pth'
+        )
+        assert 'all as in rsmamba (rsmamba-b_aid)' in result.stdout, result.stderr
+        written = torch.load(tmp_path / 'y.pth', weights_only=True)
+        assert written['meta'] == {} and written['state_dict'].keys() == state_dict.keys()
 
     def test_verifies_every_tensor(self, released, tmp_path):
         from rsmamba_mm.models.released import read_checkpoint, verify_tensors

@@ -88,7 +88,7 @@ def test_checkpoint_of_another_model_is_refused(root, tmp_path):
     (tmp_path / 'broken.pth').write_text('no checkpoint')
     for name, message in dict(
         other=r'other\.pth is of another model: it has 0 of the \d+ tensors of this one$',
-        released=r'of this one: a released UNetMamba is converted by tools/.*unetmamba_to_mmseg\.py',
+        released=r'of this one: a released network is converted by tools/.*released_to_mm\.py',
         broken=r'broken\.pth cannot be read as a checkpoint',
     ).items():
         with pytest.raises(OptionError, match=message):

@@ -1,4 +1,5 @@
+from .banet import BANet
 from .rest import ResT
 from .rsmamba import RSMamba
 
-__all__ = ['RSMamba', 'ResT']
+__all__ = ['BANet', 'RSMamba', 'ResT']

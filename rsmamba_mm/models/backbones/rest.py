@@ -28,7 +28,7 @@ class ResT(BaseModule):
     Four stages of convolutions for position and scale and of attention whose keys and values come from
     fewer tokens. Parameters bear the released names: released ImageNet weights of ResT, with or without the
     classifier's head, plain or under ``model``, load by ``init_cfg=dict(type='Pretrained', checkpoint=…)``,
-    the encoder of a released UNetMamba after ``tools/model_converters/unetmamba_to_mmseg.py``.
+    the encoder of a released UNetMamba after ``tools/model_converters/released_to_mm.py rest``.
 
     Args:
         arch (str | dict): ``'lite'``, ``'small'``, ``'base'``, ``'large'``, or a dict of ``embed_dims``,

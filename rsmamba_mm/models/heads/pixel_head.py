@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from mmengine.registry import MODELS
 from mmseg.models.decode_heads.decode_head import BaseDecodeHead
-from torch import Tensor
+from torch import Tensor, nn
 
 
 @MODELS.register_module()
@@ -19,6 +19,7 @@ class PixelHead(BaseDecodeHead):
         in_index (int): Which of the neck's maps it is. Defaults to 3, the full resolution.
         channels (int, optional): Repeats ``in_channels``, as configs of mmseg's heads have it. Defaults to
             None.
+        bias (bool): Whether the convolution has one. Defaults to True.
         **kwargs: Further arguments of mmseg's ``BaseDecodeHead``: ``loss_decode``, ``ignore_index``,
             ``sampler``, ``align_corners``, ``out_channels``, ``threshold``, ``init_cfg``.
 
@@ -33,6 +34,7 @@ class PixelHead(BaseDecodeHead):
         num_classes: int = 6,
         in_index: int = 3,
         channels: int | None = None,
+        bias: bool = True,
         **kwargs,
     ) -> None:
         if channels not in (None, in_channels):
@@ -48,6 +50,8 @@ class PixelHead(BaseDecodeHead):
             dropout_ratio=0,
             **kwargs,
         )
+        if not bias:
+            self.conv_seg = nn.Conv2d(in_channels, self.out_channels, 1, bias=False)
 
     def forward(self, inputs: Sequence[Tensor]) -> Tensor:
         """Logits ``(B, out_channels, H, W)`` of the map ``(B, in_channels, H, W)`` at ``in_index``."""

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import torch
 from mmengine.registry import MODELS
 from torch import Tensor, nn
+
+from .class_sums import class_sums
 
 
 @MODELS.register_module()
@@ -45,15 +46,7 @@ class SoftDiceLoss(nn.Module):
         Returns:
             Tensor: The loss, a scalar.
         """
-        binary = pred.shape[1] == 1
-        p = pred.float().sigmoid() if binary else pred.float().softmax(1)
-        classes = torch.arange(1, 2) if binary else torch.arange(pred.shape[1])
-        y = target.unsqueeze(1) == classes.to(target.device).view(1, -1, 1, 1)
-        counts = (target != ignore_index).unsqueeze(1).to(p.dtype)
-        if weight is not None:
-            counts = counts * weight.unsqueeze(1)
-        p, y = p * counts, y * counts
-        overlap, of_p, of_y = ((x).sum((0, 2, 3)) for x in (p * y, p, y))
+        overlap, of_p, of_y = class_sums(pred, target, weight, ignore_index)
         # an absent class has y = 0 and counts for nothing; its denominator may be 0 where s is
         losses = 1 - (2 * overlap + self.smooth) / (of_p + of_y + self.smooth).clamp(min=1e-12)
         return self.loss_weight * (losses * (of_y > 0)).mean()

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from ...layers import DIRECTIONS, VSSBlock
 from ...ops.numerics import is_exporting
+from .pyramid import build_pyramid
 
 
 @MODELS.register_module()
@@ -73,16 +74,7 @@ class MambaSegDecoder(BaseModule):
             )
         self.pyramid = None
         if pyramid is not None:
-            if len(pyramid) != len(in_channels) or len(set(in_channels)) > 1:
-                raise ValueError(
-                    'MambaSegDecoder: a pyramid has a scale for each map, and the maps have equal '
-                    f'channels; got pyramid={list(pyramid)} for in_channels={list(in_channels)}'
-                )
-            pyramid_cfg = dict(type='mmseg.Feature2Pyramid', embed_dim=in_channels[0])
-            self.pyramid = MODELS.build(dict(pyramid_cfg, rescales=list(pyramid), norm_cfg=dict(type='BN')))
-            for pool in self.pyramid.modules():
-                if isinstance(pool, nn.MaxPool2d):
-                    pool.ceil_mode = True  # half of an odd size, rounded up, as in a backbone
+            self.pyramid = build_pyramid('MambaSegDecoder', in_channels, pyramid)
         *skips, lower = in_channels
         skips = skips[::-1]  # deepest first, as the decoder goes
         rates = iter(np.linspace(drop_path_rate, 0, sum(depths)).tolist())

@@ -1,27 +1,38 @@
-"""Checkpoints of the released RSMamba, ResT and UNetMamba: read safely, verified, renamed both ways."""
+"""Released checkpoints: read safely, verified tensor by tensor, renamed by their prefixes."""
 
 from __future__ import annotations
 
 import collections
 import pickle
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import ModuleType
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 
-from ..errors import OptionError, UserError
-from ..safe_loading import SAFETENSORS, check_container, load, refuse_unsafe_torch
-from .class_order import checkpoint_classes
+from ...errors import OptionError, UserError
+from ...safe_loading import SAFETENSORS, check_container, load, refuse_unsafe_torch
+from ..class_order import checkpoint_classes
 
-# where the parts of the released network stand in mmseg's EncoderDecoder; the longest names first
-_PLACES = {
-    'encoder.': 'backbone.',
-    'decoder.lsm.': 'auxiliary_head.lsm.',
-    'decoder.seg.': 'decode_head.conv_seg.',
-    'decoder.': 'neck.',
-}
+
+class Converted(NamedTuple):
+    """A released checkpoint by the names of this package.
+
+    Attributes:
+        state_dict (dict[str, Tensor]): Tensors of the model that ``config`` describes.
+        config (str | dict | None): A config of this package, such as
+            ``'rsmamba_mm::_base_/models/dcswin_swin-t.py'``, the variant recognised by the shapes; of an
+            encoder alone the dict that builds it; None if no config has this variant.
+        num_classes (int | None): Classes of the heads; None without heads.
+        left_out (Sequence[str]): Released names that the model has no use for. Defaults to none.
+    """
+
+    state_dict: dict[str, Tensor]
+    config: str | dict | None
+    num_classes: int | None
+    left_out: Sequence[str] = ()
 
 
 def read_tensors(path: str | Path) -> dict[str, Tensor]:
@@ -81,8 +92,9 @@ def _content(path: str | Path) -> object:
 
 
 def count_parameters(state_dict: Mapping[str, Tensor]) -> int:
-    """Numbers to learn in a checkpoint: all but those of running statistics and counters."""
-    return sum(t.numel() for name, t in state_dict.items() if 'running_' not in name and t.dim())
+    """Numbers to learn in a checkpoint: all but those of running statistics, counters and indices."""
+    learnt = (t for name, t in state_dict.items() if 'running_' not in name and t.is_floating_point())
+    return sum(t.numel() for t in learnt)
 
 
 def verify_tensors(state_dict: Mapping[str, Tensor], model: nn.Module) -> None:
@@ -112,98 +124,55 @@ def verify_tensors(state_dict: Mapping[str, Tensor], model: nn.Module) -> None:
         )
 
 
-def unetmamba_to_mmseg(state_dict: Mapping[str, Tensor], with_lsm: bool = True) -> dict[str, Tensor]:
-    """Rename the parameters of a released UNetMamba for this package's configs.
+def rename(state_dict: Mapping[str, Tensor], places: Mapping[str, str], system: str) -> dict[str, Tensor]:
+    """Give each tensor the name of the place where its module stands.
 
     Args:
-        state_dict (Mapping[str, Tensor]): Released names, with the prefix ``net.`` or without.
-        with_lsm (bool): Whether to keep the local supervision module, which inference does not need.
-            Defaults to True.
+        state_dict (Mapping[str, Tensor]): Released names.
+        places (Mapping[str, str]): Beginnings of released names and what takes their place; the longest
+            that fits counts.
+        system (str): Name of the network, for the messages.
 
     Returns:
-        dict[str, Tensor]: Names of mmseg's EncoderDecoder.
+        dict[str, Tensor]: The same tensors by the new names, in the same order; of two that get one name
+        the later.
 
     Raises:
-        OptionError: If these are not the names of a released UNetMamba.
+        OptionError: If a name has no place; all are listed.
     """
-    renamed, strange = {}, []
+    longest, renamed, strange = sorted(places, key=len, reverse=True), {}, []
     for name, tensor in state_dict.items():
-        bare = name.removeprefix('net.')
-        place = next((place for place in _PLACES if bare.startswith(place)), None)
-        if place is None:
+        start = next((start for start in longest if name.startswith(start)), None)
+        if start is None:
             strange.append(name)
-        elif with_lsm or place != 'decoder.lsm.':
-            renamed[_PLACES[place] + bare.removeprefix(place)] = tensor
-    present = {name.split('.')[0] for name in renamed}
-    if not {'backbone', 'neck', 'decode_head'} <= present:
+        else:
+            renamed[places[start] + name.removeprefix(start)] = tensor
+    if not renamed:
+        known = ', '.join(f'{start}…' for start in places)
         raise OptionError(
-            'these are not the names of a released UNetMamba, which has (net.)encoder.…, (net.)decoder.… '
-            f'and (net.)decoder.seg.…; found: {", ".join(list(state_dict)[:5])}, …'
+            f'these are not the names of a released {system}, which has {known}; found: '
+            f'{", ".join(list(state_dict)[:5])}, …'
         )
-    # metrics and losses of the training program may have buffers of their own; the network's must all fit
-    if any(name.startswith('net.') for name in strange):
-        raise OptionError(f'unknown parameters of the network: {", ".join(strange[:5])}')
-    return renamed
-
-
-def mmseg_to_unetmamba(state_dict: Mapping[str, Tensor], with_lsm: bool = True) -> dict[str, Tensor]:
-    """Rename the parameters of this package's UNetMamba as the authors' training program has them.
-
-    Args:
-        state_dict (Mapping[str, Tensor]): Names of mmseg's EncoderDecoder.
-        with_lsm (bool): Whether to keep the local supervision module. Defaults to True.
-
-    Returns:
-        dict[str, Tensor]: Released names, with the prefix ``net.``.
-
-    Raises:
-        OptionError: If a name has no place in the released network; all are listed.
-    """
-    renamed, strange = {}, []
-    for name, tensor in state_dict.items():
-        bare = name.removeprefix('module.')
-        place = next((old for old, new in _PLACES.items() if bare.startswith(new)), None)
-        if place is None:
-            strange.append(name)
-        elif with_lsm or place != 'decoder.lsm.':
-            renamed[f'net.{place}{bare.removeprefix(_PLACES[place])}'] = tensor
-    if strange or not renamed:
+    if strange:
         raise OptionError(
-            f'{len(strange)} of {len(state_dict)} tensors have no place in a released UNetMamba: '
+            f'{len(strange)} of {len(state_dict)} tensors have no place in a released {system}: '
             f'{", ".join(strange[:20])}'
         )
     return renamed
 
 
-def find_rest(state_dict: Mapping[str, Tensor]) -> tuple[dict[str, Tensor], list[str]]:
-    """The encoder in a checkpoint of ResT, alone or in a classifier, a segmenter or a released UNetMamba.
-
-    Args:
-        state_dict (Mapping[str, Tensor]): Names with any of the prefixes ``module.``, ``backbone.``,
-            ``net.encoder.`` and ``encoder.``, or none.
-
-    Returns:
-        tuple[dict[str, Tensor], list[str]]: Its tensors by the released names, which are those of
-        ``ResT`` too; and the names of the others.
+def needed(state_dict: Mapping[str, Tensor], name: str, system: str) -> Tensor:
+    """The tensor whose shape tells the variant, or the number of classes.
 
     Raises:
-        OptionError: If there is none.
+        OptionError: If it is not there.
     """
-    found, others = {}, []
-    for name, tensor in state_dict.items():
-        bare = name
-        for prefix in ('module.', 'backbone.', 'net.', 'encoder.'):
-            bare = bare.removeprefix(prefix)
-        if bare.startswith(('stem.', 'patch_embed_', 'stage', 'norm.')):
-            found[bare] = tensor
-        else:
-            others.append(name)
-    if not any(name.startswith('stem.') for name in found):
+    if name not in state_dict:
         raise OptionError(
-            'these are not the names of a ResT, which has stem.…, stage1.… and patch_embed_2.…; found: '
+            f'{name} is missing, by which a released {system} is recognised; found: '
             f'{", ".join(list(state_dict)[:5])}, …'
         )
-    return found, others
+    return state_dict[name]
 
 
 class _StandIn:

@@ -1,0 +1,8 @@
+_base_ = [
+    '../_base_/models/cmunet_r18.py',
+    '../_base_/datasets/vaihingen224.py',
+    '../_base_/schedules/unetmamba_adamw_scratch.py',
+    '../_base_/segmentation_runtime.py',
+]
+
+model = dict(data_preprocessor={{_base_.data_preprocessor}})

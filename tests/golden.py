@@ -1,0 +1,58 @@
+"""Published outputs of other segmenters, where they are; the weights follow from their names."""
+
+from pathlib import Path
+from runpy import run_path
+
+import numpy as np
+import pytest
+import torch
+from mmengine.config import Config
+from mmengine.registry import MODELS, init_default_scope
+from torch import Tensor, nn
+
+from rsmamba_mm.models.released import convert_released
+
+ROOT = Path(__file__).parents[1]
+PEERS = ROOT.parent / 'shared' / 'golden' / 'peers'
+
+
+def state_of(name: str) -> dict[str, Tensor]:
+    """Floating-point entries of the released network's state dict, under the released names."""
+    if not (PEERS / f'{name}.txt').is_file():
+        pytest.skip(f'the published outputs of {name} are not here')
+    return run_path(str(PEERS / 'fill_from_names.py'))['golden_state'](PEERS / f'{name}.txt')
+
+
+def expected_of(name: str) -> tuple[Tensor, dict[str, Tensor]]:
+    """Input image, and what else the fixture holds."""
+    arrays = {key: torch.from_numpy(x) for key, x in np.load(PEERS / f'{name}.npz').items()}
+    image = arrays['x'] if 'x' in arrays else arrays['x_u8'].float() / 127.5 - 1
+    return image, arrays
+
+
+def published(name: str, system: str, config: str) -> nn.Module:
+    """The model of a config with the released network's weights, converted."""
+    state_dict = convert_released(system, state_of(name)).state_dict
+    init_default_scope('mmseg')
+    model = MODELS.build(Config.fromfile(ROOT / 'configs' / config).model)
+    model.load_state_dict(state_dict)
+    return model.eval()
+
+
+def encode_decode(model: nn.Module, image: Tensor) -> Tensor:
+    """Logits at the size of the image, as in mmseg's tests."""
+    size = image.shape[-2:]
+    with torch.no_grad():
+        return model.encode_decode(image, [dict(img_shape=size, ori_shape=size, pad_shape=size)])
+
+
+def assert_published(name: str, model: nn.Module, tolerance: float = 1e-4) -> None:
+    """The logits are the published ones, to a share of their standard deviation."""
+    image, arrays = expected_of(name)
+    logits = encode_decode(model, image)
+    if 'out_offset_stride' in arrays:
+        row, column, stride = arrays['out_offset_stride'].tolist()
+        logits = logits[..., row::stride, column::stride]
+    assert logits.shape == arrays['out'].shape
+    error = (logits - arrays['out']).abs().max() / arrays['out_mean_std'][1]
+    assert error < tolerance, f'{name}: {error:.1e} of the standard deviation'
