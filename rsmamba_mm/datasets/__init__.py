@@ -53,6 +53,7 @@ __all__ = [
 ]
 
 if find_spec('mmseg') is not None:
+    from .isprs_patches import ISPRSPatches
     from .land_cover import DubaiDataset
 
-    __all__ += ['DubaiDataset']
+    __all__ += ['DubaiDataset', 'ISPRSPatches']
