@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from bench import add_run, make_bench, train_here
+from bench_miniature import add_run, make_bench, train_here
 
 from rsmamba_mm.apis.bench import running
 from rsmamba_mm.apis.bench.checking import check_results, write_results

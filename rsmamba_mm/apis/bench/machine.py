@@ -19,7 +19,8 @@ PACKAGES = {
     'mmpretrain': ('onedl-mmpretrain', 'mmpretrain'),
     'mmseg': ('onedl-mmsegmentation', 'mmsegmentation'),
 }
-SOURCES = ('rsmamba_mm', 'tools', 'configs/*.py')  # the READMEs of configs have tables that are written anew
+# not the READMEs of configs, whose tables each run writes anew
+SOURCES = ('rsmamba_mm', 'tools', 'configs/*.py')
 
 
 def describe_machine() -> str:

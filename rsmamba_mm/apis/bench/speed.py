@@ -17,16 +17,18 @@ from .experiments import Experiment
 from .hooks import parameters
 from .machine import commit, describe_machine
 
+REPEATS = 15
 
-def measure(experiments: Sequence[Experiment], repeats: int = 15, say: Callable = print) -> dict:
+
+def measure(experiments: Sequence[Experiment], say: Callable = print) -> dict:
     """Measure models with random weights, which take the time that trained ones take.
 
-    They take turns in this one process, so that whatever else the machine does meets them all. A turn is
-    two steps, the second of which is timed: the first finds caches and heap as another model left them.
+    They take :data:`REPEATS` turns in this one process, so that whatever else the machine does meets them
+    all. A turn is two steps, the second of which is timed: the first finds caches and heap as another model
+    left them.
 
     Args:
         experiments (Sequence[Experiment]): Whose models.
-        repeats (int): Number of turns of each. Defaults to 15.
         say (Callable): What tells the user of the progress. Defaults to ``print``.
 
     Returns:
@@ -40,11 +42,11 @@ def measure(experiments: Sequence[Experiment], repeats: int = 15, say: Callable 
         side = experiment.data.size
         inputs[experiment.name] = torch.randn(1, 3, side, side, device=device)
         models[experiment.name].to(device)
-    for turn in range(repeats):
+    for turn in range(REPEATS):
         for name, model in models.items():
             _step(model, inputs[name])
             seconds[name].append(_step(model, inputs[name]))
-        say(f'turn {turn + 1} of {repeats}')
+        say(f'turn {turn + 1} of {REPEATS}')
     found = {}
     for name, model in models.items():
         adds, scans = count_operations(model, inputs[name].shape)
@@ -56,7 +58,7 @@ def measure(experiments: Sequence[Experiment], repeats: int = 15, say: Callable 
             multiply_adds=adds,
             scans=scans,
         )
-    return dict(machine=describe_machine(), commit=commit(), repeats=repeats, models=found)
+    return dict(machine=describe_machine(), commit=commit(), repeats=REPEATS, models=found)
 
 
 def _build(experiment: Experiment) -> nn.Module:
