@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from matplotlib.figure import Figure
+from matplotlib.ticker import LogLocator, NullFormatter
 
 from ._figures import save_figure
 
@@ -42,7 +43,11 @@ def plot_costs(points: Sequence[dict], out: str | Path, digest: str) -> Path:
                     point[cost] / unit, point['figure'], errors, fmt='o', capsize=3, color=f'C{index}',
                     label=point['title'],
                 )  # fmt: skip
-            axis.set(xscale='log', xlabel=label)
+            costs = [point[cost] / unit for point in shown]
+            axis.set(xscale='log', xlabel=label, xlim=(min(costs) / 2, max(costs) * 2))
+            axis.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+            axis.xaxis.set_major_formatter('{x:g}')
+            axis.xaxis.set_minor_formatter(NullFormatter())
             axis.grid(alpha=0.3, which='both')
         axes[0].set_ylabel(f'{shown[0]["metric"]} (%), 95 % interval')
         axes[0].set_title(data, loc='left')

@@ -14,6 +14,7 @@ from ...visualization import plot_costs
 from .experiments import Bench
 from .pages import JSON, PAIRS, PICTURE, SPEED, render
 from .results import Results
+from .scores import METRICS
 
 
 def write_results(bench: Bench) -> list[Path]:
@@ -83,7 +84,7 @@ def cost_points(results: Results, speed: dict | None) -> list[dict]:
                 dict(
                     data=experiment.data.title,
                     title=experiment.title,
-                    metric=metric,
+                    metric=METRICS[metric],
                     figure=row['mean'],
                     interval=row['ci95'],
                     milliseconds=each['milliseconds'],
