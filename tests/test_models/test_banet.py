@@ -8,7 +8,7 @@ from mmengine.registry import MODELS, init_default_scope
 from model_tester import REST, ModelTester, maps, strided
 
 pytest.importorskip('mmseg.models')
-from golden import ROOT, assert_published, encode_decode, published, state_of
+from golden import ROOT, encode_decode, state_of
 from test_unetmamba import count, samples
 
 from rsmamba_mm.models.released import convert_released
@@ -29,10 +29,6 @@ def test_published_parameter_counts():
     assert count(backbone.dependency_conv) == 33_024 and count(backbone.texture) == 91_968
     assert count(backbone.fuse) + count(backbone.fuse_attention) == 148_289
     assert count(model.decode_head) == 689_024
-
-
-def test_published_outputs():
-    assert_published('BANet', published('BANet', 'banet', CONFIG))
 
 
 def test_converter_takes_any_classes_with_a_prefix_or_none():
