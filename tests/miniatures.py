@@ -19,14 +19,37 @@ def few_blocks(backbone: dict) -> dict:
     return dict(arch={**settings, **few})
 
 
+# by a part that tells the network
+NARROW = {
+    ('backbone', 'BANet'): dict(
+        backbone=dict(context=dict(REST, out_indices=(2, 3)), context_channels=WIDTHS[2:], channels=8),
+        decode_head=dict(in_channels=16),
+    ),
+    ('decode_head', 'MANetHead'): dict(
+        backbone=dict(base_channels=8),  # of ResNet-50
+        decode_head=dict(in_channels=(32, 64, 128, 256), channels=8),
+    ),
+    ('neck', 'DCFAM'): dict(
+        backbone=dict(embed_dims=8, depths=(2, 2, 2, 2), num_heads=(1, 1, 2, 2)),
+        neck=dict(in_channels=WIDTHS),
+        decode_head=dict(in_channels=WIDTHS[:2]),
+    ),
+}
+
+
 def shrink(model: dict) -> None:
-    """Leave a model few blocks, and to a UNetMamba on ResT, a CM-UNet and a PyramidMamba narrow ones."""
+    """Leave a model few blocks, and to most segmenters narrow ones."""
     if (model.get('neck') or {}).get('type') == 'CMUNetDecoder':
         _shrink_cmunet(model)
         return
     if (model.get('decode_head') or {}).get('type') == 'PyramidMambaHead':
         _shrink_pyramidmamba(model)
         return
+    for (part, kind), changes in NARROW.items():
+        if (model.get(part) or {}).get('type') == kind:
+            for name, options in changes.items():
+                model[name].update(options)
+            return
     if model['backbone']['type'] != 'ResT':
         model['backbone'].update(few_blocks(model['backbone']))
         return

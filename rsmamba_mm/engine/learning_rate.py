@@ -19,8 +19,8 @@ class SegmentorOptimWrapperConstructor(DefaultOptimWrapperConstructor):
     ``bias_decay_mult`` holds for every parameter whose name ends in ``bias``: MMEngine's leaves out those
     that a custom key names, and those that are called otherwise, such as ``dt_projs_bias``.
     ``pretrained_lr_mult`` is the factor of the backbone's rate where it starts from pretrained weights,
-    that is with an ``init_cfg`` of the type ``Pretrained``; a custom key ``backbone`` is taken instead
-    where there is one.
+    that is with an ``init_cfg`` of the type ``Pretrained``, or of the part of it that does; a custom key
+    ``backbone`` is taken instead where there is one.
 
     Args:
         optim_wrapper_cfg (dict): As MMEngine's.
@@ -39,9 +39,11 @@ class SegmentorOptimWrapperConstructor(DefaultOptimWrapperConstructor):
         if prefix:
             return  # a part of the model
         names = {id(p): name for name, p in module.named_parameters()}
-        factor = self._backbone_factor(module)
+        factor = self.paramwise_cfg.get('pretrained_lr_mult', 1.0)
+        pretrained = self._pretrained_parts(module, factor)
         for group in params:
-            self.adjust(group, names[id(group['params'][0])], factor)
+            name = names[id(group['params'][0])]
+            self.adjust(group, name, factor if name.startswith(pretrained) else 1)
 
     def adjust(self, group: dict, name: str, factor: float) -> None:
         """Apply the rules to the group of one parameter.
@@ -49,28 +51,34 @@ class SegmentorOptimWrapperConstructor(DefaultOptimWrapperConstructor):
         Args:
             group (dict): As MMEngine made it.
             name (str): Of the parameter in the model.
-            factor (float): Of the backbone's rate.
+            factor (float): Of its rate, for pretrained weights.
         """
         if name.endswith('bias') and self.base_wd is not None:
             group['weight_decay'] = self.base_wd * self.paramwise_cfg.get('bias_decay_mult', 1.0)
-        if name.startswith('backbone.') and factor != 1:
+        if factor != 1:
             group['lr'] = self.base_lr * factor
 
-    def _backbone_factor(self, module: nn.Module) -> float:
-        factor = self.paramwise_cfg.get('pretrained_lr_mult', 1.0)
+    def _pretrained_parts(self, module: nn.Module, factor: float) -> tuple[str, ...]:
+        """How the names of parameters begin that take the factor."""
         if factor == 1 or 'backbone' in self.paramwise_cfg.get('custom_keys', {}):
-            return 1
-        init_cfg = getattr(getattr(module, 'backbone', None), 'init_cfg', None)
-        for cfg in init_cfg if isinstance(init_cfg, list) else [init_cfg]:
-            if cfg and cfg.get('type') == 'Pretrained':
-                print_log(f'backbone: pretrained, {factor:g} of the rate', logger='current')
-                return factor
+            return ()
+        backbone = getattr(module, 'backbone', nn.Module())
+        parts = [name for name, part in backbone.named_modules(prefix='backbone') if _is_pretrained(part)]
+        if parts:
+            print_log(f'{", ".join(parts)}: pretrained, {factor:g} of the rate', logger='current')
+            return tuple(f'{name}.' for name in parts)
         print_log(
             'backbone: no pretrained weights (model.backbone.init_cfg), so it takes the whole rate and not '
             f'{factor:g} of it; optim_wrapper.paramwise_cfg.custom_keys.backbone.lr_mult sets another one',
             logger='current',
         )
-        return 1
+        return ()
+
+
+def _is_pretrained(module: nn.Module) -> bool:
+    init_cfg = getattr(module, 'init_cfg', None)
+    cfgs = init_cfg if isinstance(init_cfg, list) else [init_cfg]
+    return any(cfg and cfg.get('type') == 'Pretrained' for cfg in cfgs)
 
 
 @HOOKS.register_module()

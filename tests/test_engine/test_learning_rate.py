@@ -134,12 +134,20 @@ def test_protocol_of_a_recipe(root, monkeypatch, recipe):
 
 
 class TestSegmentor:
-    def groups(self, root, pretrained: str | None = None, **custom_keys) -> dict:
-        """Name of each parameter to its group, of UNetMamba on LoveDA."""
-        cfg = Config.fromfile(root / 'configs/unetmamba/unetmamba_rest-lite_loveda-512x512.py')
+    def groups(
+        self,
+        root,
+        pretrained: str | None = None,
+        config: str = 'unetmamba/unetmamba_rest-lite_loveda-512x512.py',
+        part: str | None = None,
+        **custom_keys,
+    ) -> dict:
+        """Name of each parameter to its group; the encoder, or a part of it, may be pretrained."""
+        cfg = Config.fromfile(root / 'configs' / config)
         init_default_scope('mmseg')
         if pretrained:
-            cfg.model.backbone.init_cfg = dict(type='Pretrained', checkpoint=pretrained)
+            encoder = cfg.model.backbone if part is None else cfg.model.backbone[part]
+            encoder.init_cfg = dict(type='Pretrained', checkpoint=pretrained)
         cfg.optim_wrapper.paramwise_cfg.custom_keys.update(custom_keys)
         model = MODELS.build(cfg.model)
         by_id = {
@@ -163,6 +171,13 @@ class TestSegmentor:
         pytest.importorskip('mmseg')
         for name, group in self.groups(root, pretrained).items():
             tenth = pretrained is not None and name.startswith('backbone.')
+            assert group['lr'] == pytest.approx(6e-5 if tenth else 6e-4), name
+
+    def test_rate_of_a_part_of_the_encoder(self, root):
+        pytest.importorskip('mmseg')
+        config = 'banet/banet_rest-lite_loveda-512x512.py'
+        for name, group in self.groups(root, 'rest_lite.pth', config, 'context').items():
+            tenth = name.startswith('backbone.context.')
             assert group['lr'] == pytest.approx(6e-5 if tenth else 6e-4), name
 
     def test_a_custom_key_is_taken_instead(self, root):

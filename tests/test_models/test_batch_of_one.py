@@ -58,6 +58,27 @@ def pyramidmamba() -> nn.Module:
     return MODELS.build(dict(type='EncoderDecoder', backbone=REST, decode_head=head | dict(loss_decode=ce)))
 
 
+def banet() -> nn.Module:
+    options = dict(context=REST | dict(out_indices=(2, 3)), context_channels=(32, 64), channels=8)
+    head = dict(type='PixelShuffleHead', in_channels=16)
+    return peer(dict(type='BANet', **options), head)
+
+
+def dcswin() -> nn.Module:
+    neck = dict(type='DCFAM', in_channels=(8, 16, 32, 64))
+    return peer(REST, dict(type='DCSwinHead', in_channels=(8, 16), dropout_ratio=0), neck)
+
+
+def peer(backbone: dict, head: dict, neck: dict | None = None) -> nn.Module:
+    """A segmenter without an auxiliary head."""
+    init_default_scope('mmseg')
+    ce = dict(type='SoftCrossEntropyLoss', smooth_factor=0.05)
+    losses = dict(num_classes=5, loss_decode=[ce, dict(type='SoftDiceLoss', smooth=0)])
+    return MODELS.build(
+        dict(type='EncoderDecoder', backbone=backbone, neck=neck, decode_head=head | losses)
+    )
+
+
 MODELS_TO_TRY = {
     'rsmamba': lambda: classifier(MIXER, 32),
     'rest': lambda: classifier(REST | dict(out_indices=(3,)), 64, dict(type='GlobalAveragePooling')),
@@ -66,6 +87,9 @@ MODELS_TO_TRY = {
     'unetmamba_rsmamba': maps_of_rsmamba,
     'cmunet': lambda: segmenter(REST, MSD | dict(type='CMUNetDecoder'), (16, 8, 8)),
     'pyramidmamba': pyramidmamba,
+    'banet': banet,
+    'manet': lambda: peer(REST, dict(type='MANetHead', in_channels=(8, 16, 32, 64), channels=8)),
+    'dcswin': dcswin,
     'unetmamba_resnet18': lambda: segmenter(
         RESNET, MSD | dict(in_channels=(64, 128, 256, 512)), (256, 128, 64)
     ),

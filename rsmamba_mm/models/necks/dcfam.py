@@ -62,6 +62,11 @@ class DCFAM(BaseModule):
         Returns:
             tuple[Tensor, Tensor]: The two finest, of the same size and channels as they came.
         """
+        if len(inputs) != 4:
+            raise ValueError(
+                f"DCFAM: 4 maps are expected, as in_channels says, got {len(inputs)}: set the backbone's "
+                'out_indices'
+            )
         x1, x2, x3, x4 = inputs
         y4 = self.lateral4(x4) + self.down34(self.pixels(self.down23(x2)))
         y3 = self.pixels(x3) + self.down123(self.channels(self.down12(x1)))
