@@ -6,6 +6,7 @@ import torch.nn.functional as F
 from mmengine.config import Config
 from mmengine.registry import MODELS, init_default_scope
 from model_tester import REST, ModelTester, maps, strided
+from parity import assert_parity
 
 pytest.importorskip('mmseg.models')
 from golden import ROOT, encode_decode, state_of
@@ -29,6 +30,10 @@ def test_published_parameter_counts():
     assert count(backbone.dependency_conv) == 33_024 and count(backbone.texture) == 91_968
     assert count(backbone.fuse) + count(backbone.fuse_attention) == 148_289
     assert count(model.decode_head) == 689_024
+
+
+def test_small_fixture_of_parity():
+    assert_parity('banet')
 
 
 def test_converter_takes_any_classes_with_a_prefix_or_none():

@@ -5,6 +5,7 @@ import torch
 from mmengine.config import Config
 from mmengine.registry import MODELS, init_default_scope
 from model_tester import REST, ModelTester, maps, strided
+from parity import assert_parity
 
 from rsmamba_mm.errors import OptionError
 from rsmamba_mm.models import DCFAM
@@ -31,6 +32,10 @@ def test_published_parameter_counts(size, encoder, decoder):
         assert count(model.neck) == 17_861_090
         assert count(model.decode_head.lateral) == 166_080
         assert count(model.decode_head.conv) + count(model.decode_head.conv_seg) == 83_712
+
+
+def test_small_fixture_of_parity():
+    assert_parity('dcfam')
 
 
 def test_converter_takes_any_classes_with_a_prefix_or_none():

@@ -5,6 +5,7 @@ import torch
 from mmengine.config import Config
 from mmengine.registry import MODELS, init_default_scope
 from model_tester import REST, ModelTester, maps, strided
+from parity import assert_parity
 
 from rsmamba_mm.errors import OptionError
 
@@ -28,6 +29,10 @@ def test_published_parameter_counts():
     assert [count(part) for part in head.attentions] == [82_242, 328_322, 1_312_002, 5_245_442]
     assert [count(part) for part in head.blocks] == [70_784, 247_296, 986_112, 3_938_304]
     assert count(head.up) == 131_104 + 9_248 and count(head.conv_seg) == 1_734
+
+
+def test_small_fixture_of_parity():
+    assert_parity('manet_head')
 
 
 def test_converter_takes_any_classes_with_a_prefix_or_none():
