@@ -24,6 +24,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from rsmamba_mm.apis import LandCoverSegmenter, SceneClassifier, record_gates
+from rsmamba_mm.apis.options import add_pickle_argument
 from rsmamba_mm.datasets import SCENE_CLASSES, render_scene
 from rsmamba_mm.errors import MissingDataError, OptionError, UserError
 from rsmamba_mm.visualization import draw_gates, overlay_classes
@@ -266,6 +267,7 @@ def main() -> None:
     )
     parser.add_argument('--port', type=int, default=7860, help='default: 7860')
     parser.add_argument('--share', action='store_true', help="a public address through Gradio's servers")
+    add_pickle_argument(parser)
     args = parser.parse_args()
     # of pictures without coordinates, which are as welcome
     warnings.filterwarnings('ignore', category=rasterio.errors.NotGeoreferencedWarning)

@@ -1,10 +1,10 @@
 """Small fixtures of parity: models whose weights follow from their names, and what must come out.
 
-``tests/data/{rest,msd_decoder,cmunet_decoder,pyramid_mamba_head}.npz`` hold results, sampled, of weights
-that ``fill`` draws. They were written by this package at a state that gave the published models' outputs,
-and of the first two their gradients, on the published models' weights: ``test_published_outputs…`` of each
-says so where its file is, which is too large to lie here. ``python tests/parity.py NAME`` writes a fixture
-anew.
+``tests/data/{rest,msd_decoder,…}.npz``, one for each of ``MODELS``, hold results, sampled, of weights that
+``fill`` draws. They were written by this package at a state that gave the published models' outputs, and of
+the decoder and the encoder of UNetMamba their gradients, on the published models' weights:
+``test_published_outputs…`` of each, or ``test_released_to_mm.py``, says so where its file is, which is too
+large to lie here. ``python tests/parity.py NAME`` writes a fixture anew.
 """
 
 import math
@@ -49,20 +49,29 @@ def fill(model: nn.Module) -> None:
             x.copy_(r / math.sqrt(x[0].numel()))
 
 
+CHANNELS, STRIDES = REST['arch']['embed_dims'], (4, 8, 16, 32)
+IMAGES = 'rest', 'banet'  # the others take maps
+MODELS = dict(
+    rest=lambda models: models.ResT(REST['arch']),
+    banet=lambda models: models.BANet(dict(REST, out_indices=(2, 3)), CHANNELS[2:], channels=8),
+    msd_decoder=lambda models: models.MambaSegDecoder(CHANNELS, drop_path_rate=0),
+    cmunet_decoder=lambda models: models.CMUNetDecoder(CHANNELS, drop_path_rate=0),
+    dcfam=lambda models: models.DCFAM(CHANNELS),
+    manet_head=lambda models: models.MANetHead(CHANNELS, channels=8, num_classes=5),
+    pyramid_mamba_head=lambda models: models.PyramidMambaHead(
+        CHANNELS[::3], 5, (0, 1), pool_channels=8, hidden_channels=16, mid_channels=8, channels=8
+    ),
+)
+
+
 def model_of(name: str) -> tuple[nn.Module, Tensor | list[Tensor]]:
     """A model in float64, filled, and its inputs."""
-    channels, strides = REST['arch']['embed_dims'], (4, 8, 16, 32)
-    if name == 'rest':
-        model, shapes = rsmamba_mm.models.ResT(REST['arch']), [(1, 3, *SIZE)]
+    model = MODELS[name](rsmamba_mm.models)
+    shapes = [x.shape for x in maps(1, SIZE, CHANNELS, STRIDES)]
+    if name in IMAGES:
+        shapes = [(1, 3, *SIZE)]
     elif name == 'pyramid_mamba_head':
-        narrow = dict(pool_channels=8, hidden_channels=16, mid_channels=8, channels=8, num_classes=5)
-        channels, strides = channels[::3], strides[::3]
-        model = rsmamba_mm.models.PyramidMambaHead(channels, in_index=(0, 1), **narrow)
-    else:
-        kind = dict(msd_decoder='MambaSegDecoder', cmunet_decoder='CMUNetDecoder')[name]
-        model = getattr(rsmamba_mm.models, kind)(channels, drop_path_rate=0)
-    if name != 'rest':
-        shapes = [x.shape for x in maps(1, SIZE, channels, strides)]
+        shapes = shapes[::3]
     model = model.double().eval()
     fill(model)
     inputs = [draw(f'input {i}', shape).requires_grad_() for i, shape in enumerate(shapes)]
@@ -73,7 +82,7 @@ def results(name: str, dtype: torch.dtype = torch.float64) -> dict[str, Tensor]:
     """Outputs, gradients of the inputs, and of every parameter the gradient's norm and first entry."""
     model, inputs = model_of(name)
     model, inputs = model.to(dtype), [x.detach().to(dtype).requires_grad_() for x in inputs]
-    ys = model(*inputs) if name == 'rest' else model(inputs)
+    ys = model(*inputs) if name in IMAGES else model(inputs)
     ys = [ys] if isinstance(ys, Tensor) else ys
     torch.autograd.backward(ys, [draw(f'cotangent {i}', y.shape).to(dtype) for i, y in enumerate(ys)])
     found = {f'y{i}': y.detach() for i, y in enumerate(ys)}

@@ -72,12 +72,12 @@ def two_classes(scene_folder: Path, work_dir: Path) -> Path:
 
 
 def land_cover_folder(folder: Path, classes: int) -> Path:
-    """Two images with masks, as mmseg's converters lay them out."""
+    """Four images with masks in each part, as mmseg's converters lay them out."""
     for part in ('train', 'val', 'test'):
         for kind, channels, top in (('img_dir', 3, 256), ('ann_dir', 1, classes)):
             place = folder / kind / part
             place.mkdir(parents=True, exist_ok=True)
-            for index in range(2):
+            for index in range(4):
                 generator = np.random.default_rng(index)
                 blocks = generator.integers(0, top, (4, 4, channels), np.uint8)
                 cv2.imwrite(str(place / f'{index}.png'), blocks.repeat(16, 0).repeat(16, 1))
@@ -130,6 +130,7 @@ def miniature(cfg: Config, scene_folder: Path, work_dir: Path) -> Config:
         if cfg.default_scope == 'mmseg':
             inner = dataset.get('dataset', dataset)
             inner.indices = 2
+            inner.update(dict(holdout=0.5) if 'holdout' in inner else {})
             if inner.type == 'DubaiDataset':
                 inner.data_root = str(dubai_folder(work_dir / 'dubai'))
             elif inner.type == 'UAVidDataset':

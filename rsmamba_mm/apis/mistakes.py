@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -51,19 +51,36 @@ def judge_images(model: Any, batches: Iterable, ignore_index: int = 255) -> Iter
     for batch in batches:
         with torch.no_grad():
             samples = model.test_step(batch)
-        for sample in samples:
-            path = str(sample.get('img_path') or index)
-            if 'gt_sem_seg' in sample and 'pred_sem_seg' in sample:
-                truth, found = (sample.get(k).data[0].cpu().numpy() for k in ('gt_sem_seg', 'pred_sem_seg'))
-                valid = truth != ignore_index
-                if valid.any():
-                    yield JudgedImage(index, path, float((truth == found)[valid].mean()), truth, found)
-            elif 'gt_label' in sample and sample.gt_label.numel() == 1 and 'pred_score' in sample:
-                scores, label = sample.pred_score.float().cpu().numpy(), int(sample.gt_label)
-                yield JudgedImage(index, path, float(scores[label]), label, int(scores.argmax()), scores)
-            else:
-                raise OptionError(
-                    f'{path}: neither a mask nor one true class to compare with: the steps of the test '
-                    'pipeline have to load it'
-                )
-            index += 1
+        yield from judge_samples(samples, ignore_index, index)
+        index += len(samples)
+
+
+def judge_samples(samples: Sequence[Any], ignore_index: int = 255, start: int = 0) -> Iterator[JudgedImage]:
+    """Say of predicted test images how right that was.
+
+    Args:
+        samples (Sequence): Data samples of OpenMMLab's, what a model's ``test_step`` returns.
+        ignore_index (int): Value of a mask's pixels that do not count. Defaults to 255.
+        start (int): Place of the first in the data set. Defaults to 0.
+
+    Yields:
+        JudgedImage: As :func:`judge_images`.
+
+    Raises:
+        OptionError: As :func:`judge_images`.
+    """
+    for index, sample in enumerate(samples, start):
+        path = str(sample.get('img_path') or index)
+        if 'gt_sem_seg' in sample and 'pred_sem_seg' in sample:
+            truth, found = (sample.get(k).data[0].cpu().numpy() for k in ('gt_sem_seg', 'pred_sem_seg'))
+            valid = truth != ignore_index
+            if valid.any():
+                yield JudgedImage(index, path, float((truth == found)[valid].mean()), truth, found)
+        elif 'gt_label' in sample and sample.gt_label.numel() == 1 and 'pred_score' in sample:
+            scores, label = sample.pred_score.float().cpu().numpy(), int(sample.gt_label)
+            yield JudgedImage(index, path, float(scores[label]), label, int(scores.argmax()), scores)
+        else:
+            raise OptionError(
+                f'{path}: neither a mask nor one true class to compare with: the steps of the test '
+                'pipeline have to load it'
+            )

@@ -74,7 +74,7 @@ def add_inference_arguments(parser: ArgumentParser) -> None:
     )
     parser.add_argument('--device', help='such as cpu or cuda:1 (default: a GPU if there is one)')
     parser.add_argument('--batch-size', type=int, default=1, metavar='N', help='default: 1')
-    _add_config_options(parser)
+    add_config_arguments(parser)
 
 
 def add_folder_arguments(parser: ArgumentParser) -> None:
@@ -88,7 +88,7 @@ def add_folder_arguments(parser: ArgumentParser) -> None:
     parser.add_argument('--topk', type=int, default=5, metavar='K', help='classes an image (default: 5)')
     parser.add_argument('--device', help='such as cpu or cuda:1 (default: a GPU if there is one)')
     parser.add_argument('--batch-size', type=int, default=16, metavar='N', help='default: 16')
-    _add_config_options(parser)
+    add_config_arguments(parser)
 
 
 def add_raster_arguments(parser: ArgumentParser) -> None:
@@ -163,7 +163,7 @@ def add_raster_arguments(parser: ArgumentParser) -> None:
     parser.add_argument(
         '--restart', action='store_true', help='begin anew where an interrupted run could go on'
     )
-    _add_config_options(parser)
+    add_config_arguments(parser)
 
 
 def completed(args: Namespace, add_arguments: Callable[[ArgumentParser], None]) -> Namespace:
@@ -180,7 +180,7 @@ def _add_run_arguments(parser: ArgumentParser) -> None:
         help='folder for logs and checkpoints (default: work_dirs/CONFIG, and the recipe and the data set '
         'where the environment chooses them)',
     )
-    _add_config_options(parser)
+    add_config_arguments(parser)
     parser.add_argument(
         '--launcher',
         choices=['none', 'pytorch', 'slurm', 'mpi'],
@@ -190,7 +190,8 @@ def _add_run_arguments(parser: ArgumentParser) -> None:
     parser.add_argument('--local_rank', '--local-rank', type=int, default=0)
 
 
-def _add_config_options(parser: ArgumentParser) -> None:
+def add_config_arguments(parser: ArgumentParser) -> None:
+    """Add ``--cfg-options`` and ``--allow-pickle``."""
     parser.add_argument(
         '--cfg-options',
         nargs='+',
@@ -199,6 +200,11 @@ def _add_config_options(parser: ArgumentParser) -> None:
         help='override entries of the config, such as train_dataloader.batch_size=8; lists as '
         'key="[a,b]", without spaces',
     )
+    add_pickle_argument(parser)
+
+
+def add_pickle_argument(parser: ArgumentParser) -> None:
+    """Add ``--allow-pickle``, of programs that load a user's checkpoints."""
     parser.add_argument(
         '--allow-pickle',
         action=AllowPickle,

@@ -53,7 +53,8 @@ __all__ = [
 ]
 
 if find_spec('mmseg') is not None:
+    from .isprs_patches import ISPRSPatches
     from .land_cover import DubaiDataset
     from .uavid import UAVidDataset
 
-    __all__ += ['DubaiDataset', 'UAVidDataset']
+    __all__ += ['DubaiDataset', 'ISPRSPatches', 'UAVidDataset']

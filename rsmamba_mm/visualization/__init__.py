@@ -2,6 +2,7 @@
 
 from .analysis import plot_complexity, plot_curves, plot_receptive_field
 from .classification import draw_scores, plot_confusion_matrix, plot_predictions, write_class_table
+from .costs import plot_costs
 from .gates import draw_gates
 from .learning_curve import plot_learning_curve, read_curve
 from .segmentation import (
@@ -21,6 +22,7 @@ __all__ = [
     'overlay_classes',
     'plot_complexity',
     'plot_confusion_matrix',
+    'plot_costs',
     'plot_curves',
     'plot_learning_curve',
     'plot_overlays',

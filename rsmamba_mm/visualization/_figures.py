@@ -25,11 +25,11 @@ def displayable(inputs: Tensor | list[Tensor], bgr: bool) -> np.ndarray:
     return image[..., ::-1] if bgr and image.shape[-1] == 3 else image
 
 
-def save_figure(figure: Figure, out: str | Path) -> Path:
-    """Write a picture, and the folder for it."""
+def save_figure(figure: Figure, out: str | Path, **texts: str) -> Path:
+    """Write a picture, and the folder for it; a PNG bears the texts."""
     out = Path(out)
     out.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(out, dpi=120)
+    figure.savefig(out, dpi=120, metadata=texts or None)
     return out
 
 

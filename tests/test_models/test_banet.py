@@ -6,9 +6,10 @@ import torch.nn.functional as F
 from mmengine.config import Config
 from mmengine.registry import MODELS, init_default_scope
 from model_tester import REST, ModelTester, maps, strided
+from parity import assert_parity
 
 pytest.importorskip('mmseg.models')
-from golden import ROOT, assert_published, encode_decode, published, state_of
+from golden import ROOT, encode_decode, state_of
 from test_unetmamba import count, samples
 
 from rsmamba_mm.models.released import convert_released
@@ -31,8 +32,8 @@ def test_published_parameter_counts():
     assert count(model.decode_head) == 689_024
 
 
-def test_published_outputs():
-    assert_published('BANet', published('BANet', 'banet', CONFIG))
+def test_small_fixture_of_parity():
+    assert_parity('banet')
 
 
 def test_converter_takes_any_classes_with_a_prefix_or_none():

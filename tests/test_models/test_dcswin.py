@@ -5,12 +5,13 @@ import torch
 from mmengine.config import Config
 from mmengine.registry import MODELS, init_default_scope
 from model_tester import REST, ModelTester, maps, strided
+from parity import assert_parity
 
 from rsmamba_mm.errors import OptionError
 from rsmamba_mm.models import DCFAM
 
 pytest.importorskip('mmseg.models')
-from golden import ROOT, assert_published, encode_decode, published, state_of
+from golden import ROOT, encode_decode, state_of
 from test_unetmamba import count, samples
 
 from rsmamba_mm.models.released import Converted, convert_released, model_of
@@ -33,8 +34,8 @@ def test_published_parameter_counts(size, encoder, decoder):
         assert count(model.decode_head.conv) + count(model.decode_head.conv_seg) == 83_712
 
 
-def test_published_outputs():
-    assert_published('DCSwin_tiny', published('DCSwin_tiny', 'dcswin', CONFIG))
+def test_small_fixture_of_parity():
+    assert_parity('dcfam')
 
 
 def test_converter_takes_any_classes_with_a_prefix_or_none():

@@ -5,11 +5,12 @@ import torch
 from mmengine.config import Config
 from mmengine.registry import MODELS, init_default_scope
 from model_tester import REST, ModelTester, maps, strided
+from parity import assert_parity
 
 from rsmamba_mm.errors import OptionError
 
 pytest.importorskip('mmseg.models')
-from golden import ROOT, assert_published, encode_decode, published, state_of
+from golden import ROOT, encode_decode, state_of
 from test_unetmamba import count, samples
 
 from rsmamba_mm.models.released import convert_released
@@ -30,8 +31,8 @@ def test_published_parameter_counts():
     assert count(head.up) == 131_104 + 9_248 and count(head.conv_seg) == 1_734
 
 
-def test_published_outputs():
-    assert_published('MANet', published('MANet', 'manet', CONFIG))
+def test_small_fixture_of_parity():
+    assert_parity('manet_head')
 
 
 def test_converter_takes_any_classes_with_a_prefix_or_none():

@@ -325,6 +325,12 @@ class TestMambaSegDecoder(ModelTester):
             (batch, 8, 4 * height, 4 * width),
         ]
 
+    def test_maps_of_one_stride_are_refused(self):
+        with pytest.raises(
+            ValueError, match=r'4 × 6 px are followed by 4 × 6; for maps of one stride: pyramid'
+        ):
+            self.build()([torch.randn(1, c, 4, 6) for c in (8, 16, 32, 64)])
+
     @pytest.mark.slow
     @torch.no_grad()
     def test_a_compiled_one_takes_other_sizes(self):

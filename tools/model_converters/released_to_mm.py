@@ -17,7 +17,6 @@ from pathlib import Path
 import rsmamba_mm._openmmlab
 
 import torch
-from mmengine.config import Config
 from mmengine.registry import DATASETS, init_default_scope
 
 import rsmamba_mm.datasets
@@ -102,6 +101,8 @@ def order_classes(
 
     Where the file does not name them they are those of the data set of a config that was given.
     """
+    if found.num_classes is None:
+        return None, ''
     ours = dataset_classes(found)
     if ours is not None and config is None and set(ours) != set(theirs or ()):
         ours = None  # a config that was recognised knows no more than the shapes
@@ -120,7 +121,7 @@ def order_classes(
 
 def dataset_classes(found: Converted) -> tuple[str, ...] | None:
     """Those of the data in the config; None where it does not say."""
-    cfg = Config() if isinstance(found.config, dict) else load_config(found.config)
+    cfg = load_config(found.config)
     if 'test_dataloader' not in cfg:
         return None
     init_default_scope(cfg.get('default_scope', 'mmpretrain'))

@@ -13,7 +13,7 @@ from mmengine.registry import MODELS
 from torch import Tensor, nn
 
 from ...layers import DIRECTIONS, BottleneckVSSBlock, MultiScaleAggregation
-from .pyramid import build_pyramid
+from .pyramid import build_pyramid, cropped
 
 
 @MODELS.register_module()
@@ -117,7 +117,7 @@ class CMUNetDecoder(BaseModule):
         for skip, expand, join, stage in zip(
             skips, self.expand_layers, self.concat_back_dim, self.stages[1:], strict=True
         ):
-            x = _cropped(expand(x), *skip.shape[1:3])
+            x = cropped('CMUNetDecoder', expand(x), *skip.shape[1:3])
             outputs.append(x)
             x = stage(join(torch.cat([x, skip], dim=-1)))
         outputs += [x, self.norm(x)]
@@ -135,14 +135,3 @@ class _PatchExpand(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         return self.norm(self.expand(rearrange(x, 'b h w (c i j) -> b (h i) (w j) c', i=2, j=2)))
-
-
-def _cropped(x: Tensor, height: int, width: int) -> Tensor:
-    """Twice the lower map ``(B, H, W, C)``, which of an odd size is the half, rounded up."""
-    rows, columns = x.shape[1] - height, x.shape[2] - width
-    if not (0 <= rows <= 1 and 0 <= columns <= 1):
-        raise ValueError(
-            f'CMUNetDecoder: each map is half as large as the one before it, but {height} × {width} px '
-            f'are followed by {x.shape[1] // 2} × {x.shape[2] // 2}; for maps of one stride: pyramid'
-        )
-    return x[:, :height, :width]

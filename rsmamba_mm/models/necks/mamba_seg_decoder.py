@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from ...layers import DIRECTIONS, VSSBlock
 from ...ops.numerics import is_exporting
-from .pyramid import build_pyramid
+from .pyramid import build_pyramid, cropped
 
 
 @MODELS.register_module()
@@ -47,7 +47,8 @@ class MambaSegDecoder(BaseModule):
         init_cfg (dict, optional): Initialisation. Defaults to None: truncated normal linear layers.
 
     Raises:
-        ValueError: If the numbers of maps, depths and scales do not fit together, or an order is unknown.
+        ValueError: If the numbers of maps, depths and scales do not fit together, or an order is unknown;
+            in a run, if a map is not half as large as the one before it.
     """
 
     def __init__(
@@ -118,9 +119,7 @@ class MambaSegDecoder(BaseModule):
         for skip, expand, join, stage in zip(
             skips[::-1], self.expand_layers, self.concat_back_dim, self.stages, strict=False
         ):
-            height, width = skip.shape[1:3]
-            # of an odd size the lower map is the half, rounded up
-            x = expand(x)[:, :height, :width]
+            x = cropped('MambaSegDecoder', expand(x), *skip.shape[1:3])
             x = stage(join(torch.cat([x, skip], dim=-1)))
             outputs.append(x)
         outputs.append(self.expand_layers[-1](x))

@@ -1,11 +1,11 @@
-"""A pyramid for backbones whose maps share one stride."""
+"""Maps of which each is half as large as the one before it."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
 from mmengine.registry import MODELS
-from torch import nn
+from torch import Tensor, nn
 
 
 def build_pyramid(owner: str, in_channels: Sequence[int], scales: Sequence[float]) -> nn.Module:
@@ -30,3 +30,23 @@ def build_pyramid(owner: str, in_channels: Sequence[int], scales: Sequence[float
         if isinstance(pool, nn.MaxPool2d):
             pool.ceil_mode = True
     return pyramid
+
+
+def cropped(owner: str, x: Tensor, height: int, width: int) -> Tensor:
+    """Twice a lower map, at the size of the one before it, of which it is the half, rounded up.
+
+    Args:
+        owner (str): The neck, as the message calls it.
+        x (Tensor): ``(B, H, W, C)``, with each side as large as wanted or larger by one.
+        height (int): Wanted, in pixels.
+        width (int): Likewise.
+
+    Raises:
+        ValueError: If the maps are of other sizes.
+    """
+    if not all(0 <= side - wanted <= 1 for side, wanted in zip(x.shape[1:3], (height, width), strict=True)):
+        raise ValueError(
+            f'{owner}: each map is half as large as the one before it, but {height} × {width} px '
+            f'are followed by {x.shape[1] // 2} × {x.shape[2] // 2}; for maps of one stride: pyramid'
+        )
+    return x[:, :height, :width]

@@ -1,0 +1,1 @@
+"""Figures from logs: experiments that are run, kept, told with intervals and checked."""

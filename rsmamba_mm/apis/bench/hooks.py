@@ -1,0 +1,212 @@
+"""What a run of the bench does beside the training: it can be cut anywhere, and its figures are kept."""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from filelock import FileLock, Timeout
+from mmengine.hooks import Hook
+from mmengine.registry import FUNCTIONS, HOOKS
+from mmengine.runner import Runner
+
+from ...errors import OptionError
+from ..mistakes import JudgedImage, judge_images, judge_samples
+from .journal import Journal, select
+from .machine import commit, describe_machine, versions
+from .scores import confusions, score
+
+IGNORED = 255
+
+
+@FUNCTIONS.register_module()
+def seed_worker_by_epoch(worker_id: int) -> None:
+    """Seed what a worker of a data loader draws from, by the draw of the main process as the epoch began.
+
+    MMEngine's own seeds it by the run alone, and so anew in each epoch that begins with new workers.
+
+    Args:
+        worker_id (int): Its number; PyTorch has put it into the seed already.
+    """
+    seed = torch.initial_seed() % 2**32
+    random.seed(seed)
+    np.random.seed(seed)
+
+
+@HOOKS.register_module()
+class BenchHook(Hook):
+    """Keep a training's figures, epoch by epoch, so that one that was cut goes on to the same ones.
+
+    Before each epoch all generators are seeded by the run's seed and the epoch. After each validation,
+    which is of the held-out part, the test part is judged too, for the papers' protocol; what was said of
+    each image is kept. A validation that the run was cut in is made up for when it goes on. The held-out
+    part selects the checkpoint ``selected.pth`` in the work dir.
+
+    With a top-level ``deadline`` in the config, seconds since the epoch of ``time.time()``, the run ends
+    before the epoch that would go beyond it.
+
+    Args:
+        images (Mapping[str, int]): How many images ``train``, ``held_out`` and ``test`` have.
+        metric (str): The figure that selects, see :func:`~rsmamba_mm.apis.bench.scores.score`.
+        left_out (Sequence[str]): Classes that do not count in means over classes. Defaults to none.
+
+    Raises:
+        OptionError: If a part has another number of images, an epoch does not see each image once, or
+            another process trains in the same folder.
+    """
+
+    priority = 'LOW'  # before the checkpoint of an epoch is written, which a run goes on from
+
+    def __init__(self, images: Mapping[str, int], metric: str, left_out: Sequence[str] = ()) -> None:
+        self.images, self.metric, self.left_out = images, metric, left_out
+
+    def before_run(self, runner: Runner) -> None:
+        """Take the folder for this process."""
+        self._lock = FileLock(Path(runner.work_dir) / '.lock')
+        try:
+            self._lock.acquire(timeout=0)
+        except Timeout as error:
+            raise OptionError(
+                f'another process trains in {runner.work_dir}: wait for it, or end it'
+            ) from error
+
+    def after_run(self, runner: Runner) -> None:
+        """Leave the folder."""
+        self._lock.release()
+
+    def before_train(self, runner: Runner) -> None:
+        """Look at the data, and go on where an earlier process was cut."""
+        self._check_images(runner)
+        dataset: Any = runner.val_dataloader.dataset
+        self.classes: tuple[str, ...] = tuple(dataset.metainfo['classes'])
+        self.journal = Journal(runner.work_dir)
+        self.journal.cut(runner.epoch)
+        self.journal.add_facts(
+            commit=commit(),
+            machine=describe_machine(),
+            versions=versions(),
+            classes=self.classes,
+            batch_size=runner.train_dataloader.batch_size,
+            parameters=parameters(runner.model),
+        )
+        self._started = time.perf_counter()
+        if self.journal.rows and self._due(runner) and self.journal.rows[-1]['test'] is None:
+            loop: Any = runner.val_loop
+            loop.run()
+
+    def before_train_epoch(self, runner: Runner) -> None:
+        """Seed all generators by the epoch."""
+        seed = int(np.random.SeedSequence([runner.seed, runner.epoch]).generate_state(1)[0])
+        random.seed(seed)
+        np.random.seed(seed)
+        torch.manual_seed(seed)
+        self._started = time.perf_counter()
+        self._losses: list[float] = []
+
+    def after_train_iter(
+        self, runner: Runner, batch_idx: int, data_batch=None, outputs: dict | None = None
+    ) -> None:
+        """Keep the loss."""
+        self._losses.append((outputs or {})['loss'].item())
+
+    def after_train_epoch(self, runner: Runner) -> None:
+        """Keep the epoch, and stop if the next one would end too late."""
+        epoch, seconds = runner.epoch + 1, self._lap()
+        self.journal.add_epoch(epoch, epoch * self.images['train'], seconds, float(np.mean(self._losses)))
+        deadline = runner.cfg.get('deadline')
+        if deadline is not None and time.time() + seconds > deadline:
+            loop: Any = runner.train_loop
+            loop.stop_training = True
+
+    def before_val_epoch(self, runner: Runner) -> None:
+        """Forget an earlier validation."""
+        self._held_out: list[JudgedImage] = []
+
+    def after_val_iter(self, runner: Runner, batch_idx: int, data_batch=None, outputs=None) -> None:
+        """Keep what was said of the held-out images."""
+        self._held_out.extend(self._counted(judge_samples(outputs or (), IGNORED, len(self._held_out))))
+
+    def after_val_epoch(self, runner: Runner, metrics: dict | None = None) -> None:
+        """Judge the test part, keep all figures, and the model if it is the best on the held-out part."""
+        test = list(self._counted(judge_images(runner.model, _test_images(runner), IGNORED)))
+        judged = dict(held_out=self._held_out, test=test)
+        arrays = {part: np.stack([image.prediction for image in images]) for part, images in judged.items()}
+        figures = {part: self._figure(array) for part, array in arrays.items()}
+        names = {
+            f'{part}_images': np.array([image.path for image in each]) for part, each in judged.items()
+        }
+        self.journal.judge(figures, self._lap(), **arrays, **names)
+        if select(self.journal.rows, 'held_out') == runner.epoch:
+            runner.save_checkpoint(
+                runner.work_dir,
+                'selected.pth',
+                save_optimizer=False,
+                save_param_scheduler=False,
+                meta=dict(epoch=runner.epoch, iter=runner.iter),
+                by_epoch=False,
+            )
+
+    def _lap(self) -> float:
+        """Seconds since the last time that was taken."""
+        before, self._started = self._started, time.perf_counter()
+        return self._started - before
+
+    def _due(self, runner: Runner) -> bool:
+        loop: Any = runner.train_loop
+        return runner.epoch % loop.val_interval == 0 or runner.epoch == loop.max_epochs
+
+    def _counted(self, images: Iterable[JudgedImage]) -> Iterable[JudgedImage]:
+        """Images with the name that tells them apart, and in place of a map its confusion matrix."""
+        for image in images:
+            if isinstance(image.truth, int):
+                image.path = '/'.join(Path(image.path).parts[-2:])
+                image.prediction = np.array([image.truth, image.prediction], np.int16)
+            else:
+                image.path = Path(image.path).name
+                valid, classes = image.truth != IGNORED, len(self.classes)
+                pairs = image.truth[valid].astype(np.int64) * classes + image.prediction[valid]
+                image.prediction = np.bincount(pairs, minlength=classes**2).reshape(classes, classes)
+                image.truth = None  # of no more use
+            yield image
+
+    def _figure(self, judged: np.ndarray) -> float:
+        counted = np.array([name not in self.left_out for name in self.classes])
+        return float(score(confusions(judged, len(self.classes)).sum(0), self.metric, counted))
+
+    def _check_images(self, runner: Runner) -> None:
+        loaders: dict[str, Any] = dict(
+            train=runner.train_dataloader, held_out=runner.val_dataloader, test=_test_images(runner)
+        )
+        found = {part: len(loader.dataset) for part, loader in loaders.items()}
+        wrong = [f'{part} has {found[part]}, not {self.images[part]}' for part in found
+                 if found[part] != self.images[part]]  # fmt: skip
+        if wrong:
+            raise OptionError(
+                f'the data is not that of the bench, whose figures it could not be compared with: '
+                f'{"; ".join(wrong)} images. Where the RECIPE of the environment is not ours, unset it'
+            )
+        loader = loaders['train']
+        if loader.drop_last and found['train'] % loader.batch_size:
+            raise OptionError(
+                f'incomplete batches are left out, and {loader.batch_size} does not divide the '
+                f'{found["train"]} training images: an epoch would not see each of them'
+            )
+
+
+def _test_images(runner: Runner) -> Any:
+    """The loader of the test part."""
+    loop: Any = runner.test_loop
+    return loop.dataloader
+
+
+def parameters(model: torch.nn.Module) -> int:
+    """Parameters of a model in use, without a head that is for training alone."""
+    named = model.named_parameters()
+    return sum(
+        p.numel() for name, p in named if not name.removeprefix('module.').startswith('auxiliary_head')
+    )

@@ -1,0 +1,213 @@
+"""What is made of the results: JSON, the page, and the tables in other pages."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from collections.abc import Sequence
+from pathlib import Path
+
+from ...errors import OptionError
+from ...paths import share
+from .experiments import FILE, PARTS, Data
+from .results import Results
+from .scores import METRICS
+
+MARK = re.compile(
+    r'(?P<start><!-- results: (?P<names>[^>]*?) -->\n)(?P<table>.*?)(?P<end><!-- end of results -->)',
+    re.DOTALL,
+)
+JSON, PAIRS, PAGE, PICTURE, SPEED = (
+    'results.json',
+    'comparisons.json',
+    'README.md',
+    'costs.png',
+    'speed.json',
+)
+HEAD = f"""\
+# Results
+
+<!-- Written by tools/reproduce.py --render from runs/; a test refuses it where the logs do not give it. -->
+
+Each figure is of the published test part, in per cent, with its 95 % interval: {{resamples:,}} bootstrap
+samples of the test images. It is about the images: how much another training of the same model would
+differ, only several seeds say (their number stands beside the time where there are more than one). The
+epoch is selected on images of the training part that are held out; beside it the papers' protocol, which
+selects on the test part and flatters, never mixed with it. Two models are called different only where the
+interval of their difference, by the paired bootstrap, leaves out 0.
+
+The length of a training is stated in images seen, so a slow machine gives the same figure; the time is
+reported.
+
+```bash
+python tools/reproduce.py --list                # what there is, and how far it is
+python tools/reproduce.py NAME --dry-run        # what would run, how long it took, and what is missing
+python tools/reproduce.py NAME --budget 30      # stops at the end of an epoch; the next call goes on
+python tools/reproduce.py --measure             # time for an image, of all models in turns
+python tools/reproduce.py --check               # do the logs give these tables?
+```
+
+[`{FILE}`]({FILE}) names the experiments; `runs/NAME/seedN` has what each run left: `run.json`
+(command, commit, machine, versions), `log.csv` (loss and figures by epoch), and what was said of each test
+image (`predictions.csv`, or of maps `confusions.csv`). [`{JSON}`]({JSON}) and
+[`{PAIRS}`]({PAIRS}) have the figures of the tables.
+"""
+
+
+def render(results: Results, speed: dict | None) -> dict[Path, str]:
+    """All texts that follow from the results.
+
+    Args:
+        results (Results): The results.
+        speed (dict, optional): ``speed.json``, where times were measured.
+
+    Returns:
+        dict[Path, str]: Text by file: ``results.json``, ``comparisons.json``, ``README.md`` and the pages
+        with marks.
+
+    Raises:
+        OptionError: If a page lacks a mark, or a mark names an unknown experiment.
+    """
+    folder = results.bench.folder
+    texts = {
+        folder / JSON: _json(results.rows),
+        folder / PAIRS: _json(results.pairs),
+        folder / PAGE: page(results, speed),
+    }
+    for readme in results.bench.readmes:
+        texts[readme] = filled(readme, results)
+    return texts
+
+
+def page(results: Results, speed: dict | None) -> str:
+    """``README.md`` of the results."""
+    from .statistics import RESAMPLES
+
+    bench, parts = results.bench, [HEAD.format(resamples=RESAMPLES)]
+    for data in dict.fromkeys(experiment.data.name for experiment in bench.experiments.values()):
+        names = [name for name, each in bench.experiments.items() if each.data.name == data]
+        about = bench.experiments[names[0]].data
+        parts.append(f'\n## {about.title}\n\n{sizes(about)}\n\n{table(results, names, bench.folder)}')
+        said = [compared(results, pair) for pair in results.pairs if pair['first'] in names]
+        if said:
+            parts.append('\n' + ''.join(f'- {sentence}\n' for sentence in said))
+    if results.rows and speed:
+        parts.append(
+            f'\n## What it costs\n\n![accuracy over time, parameters and operations]({PICTURE})\n\n'
+            f'{speed_table(results, speed)}'
+        )
+    return ''.join(parts)
+
+
+def sizes(data: Data) -> str:
+    """How many images the parts have."""
+    train, held_out, test = (data.images[part] for part in PARTS)
+    out = f' {", ".join(data.left_out).capitalize()} is out of the means.' if data.left_out else ''
+    return f'{train:,} images to train, {held_out} held out, {test} to test.{out}'
+
+
+def table(results: Results, names: Sequence[str], folder: Path) -> str:
+    """Rows of experiments on the same data, those that have run.
+
+    Args:
+        results (Results): The results.
+        names (Sequence[str]): Experiments.
+        folder (Path): Of the page, for its links.
+
+    Returns:
+        str: Markdown; a sentence if none has run.
+    """
+    ran = [name for name in names if name in results.runs]
+    if not ran:
+        return 'None has run yet: `python tools/reproduce.py ' + ' '.join(names) + '`\n'
+    experiments = results.bench.experiments
+    metrics = experiments[ran[0]].data.metrics
+    published = [m for m in metrics if any(m in experiments[name].paper for name in ran)]
+    heads = ['config', 'parameters', 'images seen', 'epochs', 'time', *(METRICS[m] for m in metrics)]
+    heads += [f"{METRICS[metrics[0]]}, selected on the test (papers' protocol)"]
+    heads += [f'paper: {METRICS[m]}' for m in published]
+    lines = [heads, ['---'] * len(heads)]
+    for name in ran:
+        row = results.row(name, 'held-out', metrics[0])
+        config = share() / experiments[name].config
+        link = os.path.relpath(config, folder)
+        cells = [
+            f'[{experiments[name].title}]({Path(link).as_posix()})',
+            f'{row["parameters"] / 1e6:.2f} M',
+            f'{row["images_seen"]:,}',
+            str(row['epochs']),
+            f'{row["seconds"] / 60:.0f} min' + (f', {row["seeds"]} seeds' if row['seeds'] > 1 else ''),
+            *(figure(results.row(name, 'held-out', m)) for m in metrics),
+            figure(results.row(name, 'paper', metrics[0])),
+            *(
+                f'{experiments[name].paper[m]:.2f}' if m in experiments[name].paper else ''
+                for m in published
+            ),
+        ]
+        lines.append(cells)
+    machines = sorted({results.row(name, 'held-out', metrics[0])['machine'] for name in ran})
+    rows = ''.join(f'| {" | ".join(cells)} |\n' for cells in lines).replace(' --- ', '---')
+    return f'{rows}\nMachine: {"; ".join(machines)}.\n'
+
+
+def figure(row: dict) -> str:
+    """A figure with its interval, and its spread over seeds."""
+    spread = '' if row['std'] is None else f' ± {row["std"]:.2f}'
+    return f'{row["mean"]:.2f}{spread} [{row["ci95"][0]:.2f}, {row["ci95"][1]:.2f}]'
+
+
+def compared(results: Results, pair: dict) -> str:
+    """A pair of models in words: better only where the interval says so."""
+    first, second = (results.bench.experiments[pair[key]].title for key in ('first', 'second'))
+    low, high = pair['ci95']
+    interval = f'{pair["difference"]:+.2f} points of {METRICS[pair["metric"]]} [{low:+.2f}, {high:+.2f}]'
+    if pair['better'] is None:
+        return f'{first} and {second}: no difference shown ({interval}).'
+    better, other = (first, second) if pair['better'] == pair['first'] else (second, first)
+    return f'{better} is better than {other} ({first} − {second}: {interval}).'
+
+
+def speed_table(results: Results, speed: dict) -> str:
+    """Measured times and counted costs of the models that have run."""
+    lines = [
+        f'One image at a time on {speed["machine"]}, the models in turns, median of {speed["repeats"]} '
+        'and the range of all. The picture adds multiply-adds and operations of scans. '
+        f'`python tools/reproduce.py --measure`, commit {speed["commit"]}.\n\n',
+        '| model | data | time | parameters | multiply-adds | scans |\n|---|---|---|---|---|---|\n',
+    ]
+    for name in results.runs:
+        if name in speed['models']:
+            each, about = speed['models'][name], results.bench.experiments[name]
+            low, high = each['range']
+            lines.append(
+                f'| {about.title} | {about.data.title} '
+                f'| {each["milliseconds"]:.1f} ms ({low:.1f} … {high:.1f}) '
+                f'| {each["parameters"] / 1e6:.2f} M | {each["multiply_adds"] / 1e9:.2f} G '
+                f'| {each["scans"] / 1e9:.2f} G |\n'
+            )
+    return ''.join(lines)
+
+
+def filled(readme: Path, results: Results) -> str:
+    """A page with the tables between its marks written anew.
+
+    Raises:
+        OptionError: If it has no mark, or one that names an unknown experiment.
+    """
+    text = readme.read_text(encoding='utf-8')
+    if not MARK.search(text):
+        raise OptionError(f'{readme} has no <!-- results: NAME … --> … <!-- end of results -->')
+
+    def fill(found: re.Match) -> str:
+        names = found['names'].split()
+        results.bench.find(names)
+        return f'{found["start"]}{table(results, names, readme.parent)}{found["end"]}'
+
+    return MARK.sub(fill, text)
+
+
+def _json(rows: list[dict]) -> str:
+    """A row in some lines, lists in one: readable, and a change is seen in a diff."""
+    text = json.dumps(rows, indent=2)
+    return re.sub(r'\[\s+(-?[\d.]+),\s+(-?[\d.]+)\s+\]', r'[\1, \2]', text) + '\n'

@@ -1,0 +1,224 @@
+"""Running experiments: by ``tools/train.py``, each in a process of its own on a config that is derived."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import NamedTuple
+
+import torch
+
+from ...errors import OptionError, UserError
+from ...paths import share
+from .experiments import Bench, Experiment
+from .journal import Journal
+from .runs import RUN, read_run, record_run
+
+WORK = Path('work_dirs/bench')
+LOG = 'train.log'
+DERIVED = """\
+# written by tools/reproduce.py
+_base_ = {base!r}
+
+randomness = dict(seed={seed})
+train_cfg = dict(max_epochs={epochs})
+train_dataloader = dict(persistent_workers=False, worker_init_fn=dict(type='seed_worker_by_epoch'))
+default_hooks = dict(checkpoint=dict(interval=1, max_keep_ckpts=2, save_best=None))
+custom_imports = dict(imports=[*_base_.custom_imports.imports, 'rsmamba_mm.apis.bench.hooks'])
+custom_hooks = [
+    *_base_.custom_hooks,
+    dict(type='BenchHook', images={images!r}, metric={metric!r}, left_out={left_out!r}),
+]
+"""
+
+
+class State(NamedTuple):
+    """How far a run is.
+
+    Attributes:
+        kept (bool): Whether it is finished and its figures are kept.
+        epoch (int): Epochs that are trained, of an unfinished one.
+        seconds (float): What they took.
+    """
+
+    kept: bool
+    epoch: int
+    seconds: float
+
+
+def state(bench: Bench, experiment: Experiment, seed: int, work: Path = WORK) -> State:
+    """How far a run is: by what is kept, else by its folder of work."""
+    folder = bench.run_folder(experiment, seed)
+    if (folder / RUN).is_file():
+        run = read_run(folder)
+        return State(True, run.about['epochs'], run.about['seconds'])
+    rows = Journal(work_folder(experiment, seed, work)).rows
+    return State(False, rows[-1]['epoch'], rows[-1]['seconds']) if rows else State(False, 0, 0.0)
+
+
+def work_folder(experiment: Experiment, seed: int, work: Path = WORK) -> Path:
+    """Where a run has its checkpoints and logs."""
+    return work / experiment.name / f'seed{seed}'
+
+
+def missing(experiment: Experiment) -> list[str]:
+    """What an experiment lacks on this machine, and what to do."""
+    lacks = []
+    if not experiment.data.folder.is_dir():
+        lacks.append(
+            f'data: {experiment.data.folder} is not there: {experiment.data.fetch}. Where it lies '
+            f'elsewhere: RSMAMBA_DATA=FOLDER, that has {experiment.data.name}'
+        )
+    if experiment.gpu and not torch.cuda.is_available():
+        lacks.append('GPU: it is too large for a CPU, and PyTorch sees no GPU here')
+    return lacks
+
+
+def run_experiments(
+    bench: Bench,
+    experiments: Sequence[Experiment],
+    seeds: int = 1,
+    budget: float | None = None,
+    work: Path = WORK,
+    say=print,
+) -> bool:
+    """Run experiments and keep their figures; those that are kept already are left alone.
+
+    Args:
+        bench (Bench): All of them.
+        experiments (Sequence[Experiment]): Those to run.
+        seeds (int): Runs of each, with the seeds 0, 1, …. Defaults to 1.
+        budget (float, optional): Minutes after which to stop at the end of an epoch. Defaults to None.
+        work (Path): Folder for checkpoints and logs. Defaults to ``work_dirs/bench``.
+        say (Callable): What tells the user of the progress. Defaults to ``print``.
+
+    Returns:
+        bool: Whether all are finished; otherwise the next call goes on.
+
+    Raises:
+        UserError: If data is missing, or a training fails.
+    """
+    deadline = None if budget is None else time.time() + 60 * budget
+    for experiment in experiments:
+        lacks = missing(experiment)
+        if lacks:
+            raise OptionError(f'{experiment.name} cannot run: {"; ".join(lacks)}')
+    for experiment in experiments:
+        for seed in range(seeds):
+            if state(bench, experiment, seed, work).kept:
+                say(f'{experiment.name}, seed {seed}: kept in {bench.run_folder(experiment, seed)}')
+            elif not _run(bench, experiment, seed, deadline, work, say):
+                return False
+    return True
+
+
+def _run(bench: Bench, experiment: Experiment, seed: int, deadline: float | None, work: Path, say) -> bool:
+    """One run, from where it is to its end, or to the deadline."""
+    folder, name = work_folder(experiment, seed, work), f'{experiment.name}, seed {seed}'
+    before = state(bench, experiment, seed, work)
+    if deadline is not None and before.epoch < experiment.epochs:
+        needed = before.seconds / before.epoch if before.epoch else 0
+        if time.time() + needed > deadline:
+            say(f'{name}: no time left for an epoch ({needed:.0f} s): call again to go on')
+            return False
+    config = derive_config(experiment, seed, folder)
+    at = f'from epoch {before.epoch} of' if before.epoch else 'for'
+    length = f'{experiment.epochs} epochs, {experiment.images_seen:,} images'
+    say(f'{name}: training {at} {length}; log: {folder / LOG}')
+    train(config, folder, deadline)
+    journal = Journal(folder)
+    last = journal.rows[-1]
+    if last['epoch'] < experiment.epochs or last['test'] is None:
+        say(f'{name}: stopped at epoch {last["epoch"]} of {experiment.epochs}: call again to go on')
+        return False
+    kept = record_run(bench, experiment, seed, journal)
+    say(f'{name}: finished in {last["seconds"]:.0f} s, kept in {kept}')
+    return True
+
+
+def derive_config(experiment: Experiment, seed: int, folder: Path) -> Path:
+    """Write the config that an experiment's is run by.
+
+    Args:
+        experiment (Experiment): The experiment.
+        seed (int): Its seed.
+        folder (Path): Folder of work for it.
+
+    Returns:
+        Path: The config.
+
+    Raises:
+        OptionError: If the folder has a run by another one.
+    """
+    base = share() / experiment.config
+    if not base.is_file():
+        raise OptionError(f'{experiment.name}: config not found: {base}')
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder.with_suffix('.py')  # beside it: MMEngine writes the whole config into it
+    text = DERIVED.format(
+        base=os.path.relpath(base, path.parent),
+        seed=seed,
+        epochs=experiment.epochs,
+        images=dict(experiment.data.images),
+        metric=experiment.data.metrics[0],
+        left_out=list(experiment.data.left_out),
+    )
+    if path.is_file() and path.read_text() != text and Journal(folder).rows:
+        raise OptionError(
+            f'{folder} has a run of other settings ({path.name} beside it differs), which cannot be '
+            'gone on with: remove the folder to begin anew'
+        )
+    path.write_text(text)
+    return path
+
+
+def train(config: Path, folder: Path, deadline: float | None = None) -> None:
+    """Train by a derived config, from the last checkpoint of its folder, in a process of its own.
+
+    Args:
+        config (Path): The config.
+        folder (Path): Folder of work.
+        deadline (float, optional): When to stop. Defaults to None.
+
+    Raises:
+        UserError: If it fails; the message has the end of its log.
+    """
+    command = [sys.executable, str(share() / 'tools/train.py'), str(config), '--resume']
+    command += ['--work-dir', str(folder)]
+    if deadline is not None:
+        command += ['--cfg-options', f'deadline={deadline}']
+    log = folder / LOG
+    with log.open('a') as file, _ended_with_this_process():
+        process = subprocess.Popen(command, stdout=file, stderr=subprocess.STDOUT)
+        try:
+            code = process.wait()
+        finally:
+            if process.poll() is None:
+                process.terminate()
+                process.wait()
+    if code:
+        raise UserError(f'{log} ends with:\n' + '\n'.join(log.read_text().splitlines()[-8:]))
+
+
+@contextmanager
+def _ended_with_this_process() -> Iterator[None]:
+    """Let the signal that ends a process be raised, so that the training is ended too."""
+
+    def end(*_) -> None:
+        raise KeyboardInterrupt
+
+    try:
+        before = signal.signal(signal.SIGTERM, end)
+    except ValueError:  # not in the main thread, where signals do not come
+        yield
+        return
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)

@@ -1,0 +1,262 @@
+"""The bench: runs that are cut and go on, figures with intervals, and tables that the logs give or not."""
+
+import gc
+import json
+import re
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from bench_miniature import add_run, make_bench, train_here
+
+from rsmamba_mm.apis.bench import running
+from rsmamba_mm.apis.bench.checking import check_results, write_results
+from rsmamba_mm.apis.bench.experiments import read_bench
+from rsmamba_mm.apis.bench.hooks import BenchHook
+from rsmamba_mm.apis.bench.journal import Journal
+from rsmamba_mm.apis.bench.results import Results
+from rsmamba_mm.apis.bench.scores import METRICS, confusions, score
+from rsmamba_mm.apis.bench.statistics import difference, estimate
+from rsmamba_mm.errors import MissingDataError, OptionError
+
+KEYS = [
+    'experiment', 'dataset', 'protocol', 'metric', 'paper', 'mean', 'std', 'ci95', 'seeds', 'parameters',
+    'epochs', 'images_seen', 'machine', 'seconds', 'command', 'commit',
+]  # fmt: skip
+
+
+@pytest.fixture
+def bench(root, tmp_path, monkeypatch):
+    monkeypatch.setenv('RSMAMBA_DATA', str(tmp_path / 'data'))
+    monkeypatch.setattr(running, 'train', train_here)
+    return make_bench(root, tmp_path)
+
+
+class Cut(Exception):
+    """What ends a process."""
+
+
+def cut(method: str, epoch: int):
+    """A method of the hook that ends the process in an epoch, once."""
+    own, ended = getattr(BenchHook, method), []
+
+    def called(self, runner, *args, **kwargs):
+        if runner.epoch == epoch and not ended:
+            ended.append(True)
+            raise Cut
+        own(self, runner, *args, **kwargs)
+
+    return called
+
+
+def train_an_epoch(config: Path, folder: Path, deadline: float | None = None) -> None:
+    """In place of ``running.train``: the time is over before a second epoch."""
+    train_here(config, folder, 0.0)
+
+
+def run(bench, work: Path) -> tuple[list, dict, dict]:
+    """Train ``small`` to its end, however often it is cut; its log, predictions and last checkpoint."""
+    calls, done = 0, False
+    while not done:
+        try:
+            done = running.run_experiments(bench, [bench.experiments['small']], work=work, say=str)
+        except Cut:
+            gc.collect()  # as the end of a process does, it gives back the folder's lock
+        calls += 1
+        assert calls < 9
+    folder = work / 'small/seed0'
+    log = [{**row, 'seconds': None} for row in Journal(folder).rows]
+    judged = {path.name: dict(np.load(path)) for path in sorted((folder / 'predictions').iterdir())}
+    return log, judged, torch.load(folder / 'epoch_4.pth', weights_only=False)['state_dict']
+
+
+@pytest.mark.slow
+def test_a_run_that_was_cut_gives_the_same_figures(bench, tmp_path, monkeypatch):
+    log, judged, weights = run(bench, tmp_path / 'whole')
+    assert [row['test'] is not None for row in log] == [False, True, False, True]
+    assert list(judged) == ['epoch_002.npz', 'epoch_004.npz']
+    kept = bench.run_folder(bench.experiments['small'], 0)
+    predictions = (kept / 'predictions.csv').read_bytes()
+    for where in ('in an epoch', 'before its validation', 'by the budget'):
+        shutil.rmtree(kept)
+        with monkeypatch.context() as patch:
+            if where == 'in an epoch':
+                patch.setattr(BenchHook, 'after_train_iter', cut('after_train_iter', 2))
+            elif where == 'before its validation':
+                patch.setattr(BenchHook, 'before_val_epoch', cut('before_val_epoch', 2))
+            else:
+                patch.setattr(running, 'train', train_an_epoch)
+            again, others, state = run(bench, tmp_path / where)
+        assert again == log, where
+        for name, arrays in judged.items():
+            assert all((others[name][key] == array).all() for key, array in arrays.items()), where
+        assert all(torch.equal(state[name], tensor) for name, tensor in weights.items()), where
+        assert (kept / 'predictions.csv').read_bytes() == predictions
+
+
+@pytest.mark.parametrize('classes', [3, 5])
+def test_scores_are_those_of_openmmlab(classes):
+    from mmpretrain.evaluation import SingleLabelMetric
+
+    truth, found = np.random.default_rng(0).integers(0, classes, (2, 200))
+    counts = confusions(np.stack([truth, found], axis=1), classes).sum(0)
+    precision, recall, f1, _ = SingleLabelMetric.calculate(
+        torch.tensor(found), torch.tensor(truth), num_classes=classes
+    )
+    for metric, values in (('macro_precision', precision), ('macro_recall', recall), ('macro_f1', f1)):
+        assert score(counts, metric) == pytest.approx(float(values), abs=1e-4)
+    assert score(counts, 'accuracy') == pytest.approx(100 * np.mean(truth == found))
+
+
+def test_scores_of_maps_leave_classes_out():
+    metrics = pytest.importorskip('mmseg.evaluation')
+    counts = np.array([[[50, 2, 0, 3], [5, 20, 0, 0], [4, 0, 0, 1], [0, 0, 0, 0]]])
+    counted = np.array([True, True, True, False])
+    total = torch.tensor(counts[0])
+    by_class = metrics.IoUMetric.total_area_to_metrics(
+        total.diagonal(), total.sum(0) + total.sum(1) - total.diagonal(), total.sum(0), total.sum(1),
+        ['mIoU', 'mFscore'],
+    )  # fmt: skip
+    assert score(counts, 'miou', counted)[0] == pytest.approx(100 * by_class['IoU'][counted].mean())
+    missed = np.nan_to_num(by_class['Fscore'], nan=0)  # of a class that is there and never found
+    assert score(counts, 'mf1', counted)[0] == pytest.approx(100 * missed[counted].mean())
+    assert score(counts, 'oa')[0] == pytest.approx(100 * by_class['aAcc'])
+    alone = np.diag([1, 0, 0])
+    assert all(score(alone, metric) == 100 for metric in METRICS)  # absent classes do not count
+
+
+def test_intervals_cover_and_pairs_are_closer_than_each():
+    generator = np.random.default_rng(0)
+    right = generator.random(400) < 0.8
+    truth = generator.integers(0, 2, 400)
+
+    def model(right):
+        return [confusions(np.stack([truth, np.where(right, truth, 1 - truth)], axis=1), 2)]
+
+    first = model(right)
+    mean, low, high = estimate(first, 'accuracy')
+    assert mean == pytest.approx(100 * right.mean())
+    normal = 1.96 * 100 * np.sqrt(right.mean() * (1 - right.mean()) / 400)
+    assert (mean - low, high - mean) == (pytest.approx(normal, rel=0.15), pytest.approx(normal, rel=0.15))
+    better = right | (np.arange(400) % 10 == 0)  # 1 in 10 of the errors is mended
+    gain, low, high = difference(model(better), first, 'accuracy')
+    assert gain == pytest.approx(100 * (better.mean() - right.mean())) and 0 < low < gain < high
+    assert estimate(model(better), 'accuracy').low < mean  # each alone, their intervals overlap
+    assert difference(first, first, 'accuracy') == (0, 0, 0)
+
+
+def test_rows_and_pages_follow_from_the_runs(bench, tmp_path):
+    write_results(bench)
+    assert json.loads((tmp_path / 'results.json').read_text()) == []
+    assert 'None has run yet' in (tmp_path / 'page.md').read_text()
+    add_run(bench, 'small', 20, tmp_path / 'work')
+    add_run(bench, 'other', 19, tmp_path / 'work')
+    write_results(bench)
+    check_results(bench)
+    rows = json.loads((tmp_path / 'results.json').read_text())
+    assert [list(row) for row in rows] == [KEYS] * 8  # two experiments, protocols and metrics each
+    accuracy = next(row for row in rows if row['metric'] == 'accuracy')
+    assert (accuracy['mean'], accuracy['paper'], accuracy['std']) == (83.33, 90.5, None)
+    assert accuracy['ci95'][0] < 83.33 < accuracy['ci95'][1]
+    assert (accuracy['epochs'], accuracy['images_seen'], accuracy['seconds']) == (4, 32, 140.0)
+    assert accuracy['command'] == 'python tools/reproduce.py small'
+    page = (tmp_path / 'page.md').read_text()
+    assert page.startswith('Before\n') and page.endswith('<!-- end of results -->\n\nAfter\n')
+    assert '| [Small](scenes.py) | 0.00 M | 32 | 4 | 2 min |' in page and '90.50' in page
+    assert 'Small and Other: no difference shown (+' in (tmp_path / 'README.md').read_text()
+
+
+def test_better_is_said_where_the_interval_says_so(bench, tmp_path):
+    add_run(bench, 'small', 4, tmp_path / 'work')
+    add_run(bench, 'other', 22, tmp_path / 'work')
+    (pair,) = Results(bench).pairs
+    assert pair['better'] == 'other' and pair['ci95'][1] < 0
+    write_results(bench)
+    assert 'Other is better than Small (Small − Other: -' in (tmp_path / 'README.md').read_text()
+
+
+def replace(path: Path, old: str, new: str) -> None:
+    text = path.read_text()
+    assert old in text, text
+    path.write_text(text.replace(old, new, 1))
+
+
+KEPT = 'runs/small/seed0'
+FALSE = [  # file, what stands in it, what does not follow from the logs, and what is said of it
+    ('results.json', '"mean": 83.33', '"mean": 93.33', r'small, held-out, accuracy: mean is 93\.33'),
+    ('results.json', '"seeds": 1', '"seeds": 5', r'small, .*macro_f1: seeds is 5, the logs give 1'),
+    ('README.md', '83.33 [', '99.99 [', r"README\.md: line \d+ is '.*99\.99 \[.*the logs give"),
+    ('README.md', 'no difference shown', 'Small is better', r"line \d+ is '- Small and Other: Small is"),
+    ('page.md', '83.33 [', '99.99 [', r'page\.md: line 6 is'),
+    ('comparisons.json', '"better": null', '"better": "small"', r"small, other, .*better is 'small'"),
+    (f'{KEPT}/log.csv', '50.0,83.28', '50.0,93.28', r'of the test part after epoch 2 is 93\.28'),
+    (f'{KEPT}/run.json', '"images_seen": 32', '"images_seen": 8', r'images_seen is 8, not 32'),
+    (f'{KEPT}/run.json', '"held-out": 2', '"held-out": 4', r"selected is \{'held-out': 4"),
+    (f'{KEPT}/predictions.csv', '0.png,a,a,a', '0.png,a,b,a', r'but [\d.]+ by the predictions'),
+    (f'{KEPT}/predictions.csv', '0.png,a,a,a\n', '', r'23 test images, not 24'),
+    (f'{KEPT}/predictions.csv', '0.png,a,a,a', '0.png,a,x,a', r"no whole run: KeyError: 'x'"),
+]
+
+
+def test_what_the_logs_do_not_give_is_refused(bench, tmp_path):
+    add_run(bench, 'small', 20, tmp_path / 'work')
+    add_run(bench, 'other', 19, tmp_path / 'work')
+    write_results(bench)
+    for file, true, false, said in FALSE:
+        whole = (tmp_path / file).read_bytes()
+        replace(tmp_path / file, true, false)
+        with pytest.raises((OptionError, MissingDataError), match=said):
+            check_results(bench)
+        (tmp_path / file).write_bytes(whole)
+    check_results(bench)
+
+
+def test_another_number_of_images_is_refused(bench, tmp_path):
+    replace(tmp_path / 'experiments.yml', 'held_out: 12', 'held_out: 11')
+    with pytest.raises(OptionError, match=r'not that of the bench.*: held_out has 12, not 11 images'):
+        run(read_bench(tmp_path), tmp_path / 'work')
+
+
+def test_the_budget_and_the_settings_of_a_run(bench, tmp_path, monkeypatch):
+    monkeypatch.setattr(running, 'train', train_an_epoch)
+    said, small = [], bench.experiments['small']
+    assert not running.run_experiments(bench, [small], work=tmp_path / 'work', say=said.append)
+    assert said[-1] == 'small, seed 0: stopped at epoch 1 of 4: call again to go on'
+    assert not running.run_experiments(bench, [small], budget=1e-9, work=tmp_path / 'work', say=said.append)
+    assert re.fullmatch(
+        r'small, seed 0: no time left for an epoch \(\d+ s\): call again to go on', said[-1]
+    )
+    replace(tmp_path / 'experiments.yml', 'images_seen: 32', 'images_seen: 16')
+    with pytest.raises(OptionError, match=r'has a run of other settings.*remove the folder to begin anew'):
+        run(read_bench(tmp_path), tmp_path / 'work')
+
+
+@pytest.mark.parametrize(
+    ('old', 'new', 'said'),
+    [
+        (
+            'images_seen: 32',
+            'images_seen: 30',
+            r'small: images_seen is a multiple of the 8 .* such as 24; got 30',
+        ),
+        ('dataset: scenes', 'dataset: maps', r"small: dataset is one of scenes, got 'maps'"),
+        ('accuracy]', 'top1]', r'scenes: metrics are some of macro_f1, .*top1'),
+        ('fetch:', 'fetsh:', r"scenes has an unknown entry 'fetsh'; did you mean fetch\?"),
+        ('    size: 64\n', '', 'scenes lacks size'),
+        ('- [small, other]', '- [smal, other]', r"no experiment 'smal' in .*; did you mean small\?"),
+        ('train: 8, ', '', 'scenes: images has a number for each of train, held_out, test'),
+    ],
+)
+def test_experiments_are_refused_in_words(bench, tmp_path, old, new, said):
+    replace(tmp_path / 'experiments.yml', old, new)
+    with pytest.raises(OptionError, match=said):
+        read_bench(tmp_path)
+
+
+def test_the_results_of_this_tree_follow_from_their_logs(root):
+    """What continuous integration asks of every figure that is reported."""
+    if not (root / 'docs/results').is_dir():
+        pytest.skip('needs a source tree')
+    check_results(read_bench())
