@@ -14,6 +14,7 @@ from zlib import crc32
 
 import numpy as np
 import torch
+from miniatures import VMAMBA
 from model_tester import REST, maps
 from torch import Tensor, nn
 
@@ -41,7 +42,9 @@ def fill(model: nn.Module) -> None:
             x.copy_(r / 2 - 2)
         elif name.endswith('running_var'):
             x.copy_(1 + r.abs() / 10)
-        elif name.endswith(('Ds', '.D', 'norm.weight', 'norm1.weight', 'norm2.weight', 'bn.weight')):
+        elif name.endswith(
+            ('Ds', '.D', 'norm.weight', 'norm1.weight', 'norm2.weight', 'bn.weight', '.weights')
+        ):
             x.copy_(1 + r / 10)
         elif x.dim() == 1:
             x.copy_(r / 10)
@@ -50,13 +53,22 @@ def fill(model: nn.Module) -> None:
 
 
 CHANNELS, STRIDES = REST['arch']['embed_dims'], (4, 8, 16, 32)
-IMAGES = 'rest', 'banet'  # the others take maps
+IMAGES = 'rest', 'banet', 'rs3mamba'  # the others take maps
 MODELS = dict(
     rest=lambda models: models.ResT(REST['arch']),
     banet=lambda models: models.BANet(dict(REST, out_indices=(2, 3)), CHANNELS[2:], channels=8),
     msd_decoder=lambda models: models.MambaSegDecoder(CHANNELS, drop_path_rate=0),
     cmunet_decoder=lambda models: models.CMUNetDecoder(CHANNELS, drop_path_rate=0),
     dcfam=lambda models: models.DCFAM(CHANNELS),
+    unetformer_decoder=lambda models: models.UNetFormerDecoder(CHANNELS, channels=8),
+    rs3mamba=lambda models: models.RS3MambaBackbone(
+        REST,
+        dict(type='VMamba', arch=VMAMBA, in_channels=4, patch_size=2, out_norm=False),
+        CHANNELS,
+        CHANNELS,
+        stem_channels=4,
+        num_heads=2,
+    ),
     manet_head=lambda models: models.MANetHead(CHANNELS, channels=8, num_classes=5),
     pyramid_mamba_head=lambda models: models.PyramidMambaHead(
         CHANNELS[::3], 5, (0, 1), pool_channels=8, hidden_channels=16, mid_channels=8, channels=8

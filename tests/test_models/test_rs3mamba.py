@@ -6,6 +6,7 @@ from miniatures import VMAMBA, shrink
 from mmengine.config import Config
 from mmengine.registry import MODELS, init_default_scope
 from model_tester import REST, ModelTester, strided
+from parity import assert_parity
 from torch import nn
 
 from rsmamba_mm.errors import CheckpointError, OptionError
@@ -53,6 +54,10 @@ def test_sizes_of_the_ablation_of_unetmamba(kind, parameters):
 
 def test_published_outputs():
     assert_published('RS3Mamba', published('RS3Mamba', 'rs3mamba', CONFIG), tolerance=6e-4)
+
+
+def test_small_fixture_of_parity():
+    assert_parity('rs3mamba')
 
 
 def test_converter_takes_any_classes_and_of_two_names_the_later():

@@ -5,6 +5,7 @@ import torch
 from mmengine.config import Config
 from mmengine.registry import MODELS, init_default_scope
 from model_tester import ModelTester, maps, strided
+from parity import assert_parity
 
 from rsmamba_mm.errors import OptionError
 from rsmamba_mm.models import UNetFormerDecoder
@@ -43,6 +44,10 @@ def test_published_outputs():
         logits = model.auxiliary_head.predict(model.extract_feat(image), metas, model.test_cfg)
     error = (logits[..., row::stride, column::stride] - arrays['aux']).abs().max()
     assert error < 1e-4 * arrays['aux'].std()
+
+
+def test_small_fixture_of_parity():
+    assert_parity('unetformer_decoder')
 
 
 def test_converter_takes_any_classes_a_prefix_and_files_without_auxiliary():

