@@ -94,6 +94,11 @@ def peer(backbone: dict, head: dict, neck: dict | None = None) -> nn.Module:
 MODELS_TO_TRY = {
     'rsmamba': lambda: classifier(MIXER, 32),
     'rest': lambda: classifier(REST | dict(out_indices=(3,)), 64, dict(type='GlobalAveragePooling')),
+    'vmamba': lambda: classifier(
+        dict(type='VMamba', arch=VMAMBA, out_indices=(3,), drop_path_rate=0),
+        64,
+        dict(type='GlobalAveragePooling'),
+    ),
     'unetmamba': lambda: segmenter(REST, MSD, (32, 16, 8)),
     'smooth_unetmamba': lambda: segmenter(REST, MSD, (32, 16, 8), 'SmoothEncoderDecoder'),
     'unetmamba_rsmamba': maps_of_rsmamba,
