@@ -18,10 +18,12 @@ pytest.importorskip('mmseg')
 
 ROOT = Path(__file__).parents[1]
 CONFIGS = sorted((ROOT / 'configs').glob('[!_]*/*.py'))
-SEGMENTERS = [path for path in CONFIGS if path.parent.name == 'unetmamba']
-OTHERS = [path for path in CONFIGS if path.parent.name in ('cmunet', 'pyramidmamba') and '224' in path.stem]
+SEGMENTERS = [path for path in CONFIGS if path.parent.name == 'unetmamba' and '_baseline_' not in path.stem]
 BANDS = ROOT / 'configs/rsmamba/rsmamba-b_folder-4bands-224px.py'
 CLASSIFIERS = [path for path in CONFIGS if path.parent.name in ('rsmamba', 'baselines') and path != BANDS]
+PEERS = {path.parent.name for path in CONFIGS} - {'rsmamba', 'baselines', 'unetmamba'}
+OTHERS = [path for path in CONFIGS if path.parent.name in PEERS and path.stem.endswith('_vaihingen224')]
+OTHERS += [path for path in CONFIGS if path.stem.endswith('_baseline_vaihingen-512x512')]
 WINNER = 1
 FAST = ('rsmamba', 'resnet18_ucmerced')
 
@@ -192,7 +194,7 @@ def test_segmenter(path, files, tmp_path):
 
 @pytest.mark.parametrize('path', OTHERS, ids=lambda path: path.stem)
 def test_other_segmenters(path, files, tmp_path):
-    """Whose heads have no bias that a class could win by: all doors give the same map."""
+    """Heads without a bias that a class could win by: all doors give the same map."""
     from mmseg.apis import MMSegInferencer, inference_model, init_model
 
     cfg = Config.fromfile(path)
