@@ -129,3 +129,21 @@ def test_importing_the_package_is_light():
     code = f'import rsmamba_mm, sys; assert not {heavy} & set(sys.modules)'
     result = run(code)
     assert result.returncode == 0, result.stderr
+
+
+def test_all_that_is_registered_stands_at_the_top():
+    """As ``type='rsmamba_mm.NAME'``; and what a checkpoint's config may name is read off there."""
+    from mmengine import registry
+
+    import rsmamba_mm
+    from rsmamba_mm import datasets, engine, evaluation, models  # noqa: F401
+
+    ours = {
+        name
+        for each in vars(registry).values()
+        if isinstance(each, registry.Registry)
+        for name, kind in each.module_dict.items()
+        if kind.__module__.startswith('rsmamba_mm.') and '.apis.' not in kind.__module__
+    }
+    assert 'RSMamba' in ours
+    assert {name.removeprefix('rsmamba_mm.') for name in ours} <= set(rsmamba_mm.__all__)
