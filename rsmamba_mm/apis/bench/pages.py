@@ -38,7 +38,7 @@ selects on the test part and flatters, never mixed with it. Two models are calle
 interval of their difference, by the paired bootstrap, leaves out 0.
 
 The length of a training is stated in images seen, so a slow machine gives the same figure; the time is
-reported.
+the clock's, whatever else the machine did.
 
 ```bash
 python tools/reproduce.py --list                # what there is, and how far it is
