@@ -1,4 +1,5 @@
-"""Published outputs of other segmenters, where they are; the weights follow from their names."""
+"""Published outputs of other segmenters, where they are, whose weights follow from their names; and what
+holds for each of them."""
 
 from pathlib import Path
 from runpy import run_path
@@ -56,3 +57,32 @@ def assert_published(name: str, model: nn.Module, tolerance: float = 1e-4) -> No
     assert logits.shape == arrays['out'].shape
     error = (logits - arrays['out']).abs().max() / arrays['out_mean_std'][1]
     assert error < tolerance, f'{name}: {error:.1e} of the standard deviation'
+
+
+def samples(batch: int, size: tuple[int, int], num_classes: int) -> list:
+    """Random labels."""
+    from mmengine.structures import PixelData
+    from mmseg.structures import SegDataSample
+
+    def one():
+        sample = SegDataSample(metainfo=dict(img_shape=size, ori_shape=size, pad_shape=size))
+        sample.gt_sem_seg = PixelData(data=torch.randint(0, num_classes, (1, *size)))
+        return sample
+
+    return [one() for _ in range(batch)]
+
+
+def assert_any_size(model: nn.Module, size: tuple[int, int], classes: int) -> None:
+    """An image of the size gives finite logits of that size."""
+    logits = encode_decode(model.eval(), torch.randn(1, 3, *size))
+    assert logits.shape == (1, classes, *size) and logits.isfinite().all()
+
+
+def assert_learns(model: nn.Module, classes: int, names: set[str]) -> None:
+    """A step of training has the losses of these names, and every parameter a gradient."""
+    losses = model.train().loss(torch.randn(2, 3, 64, 96), samples(2, (64, 96), classes))
+    assert names <= set(losses)
+    total = sum(value for key, value in losses.items() if 'loss' in key)
+    total.backward()
+    assert total.isfinite()
+    assert not [name for name, p in model.named_parameters() if p.grad is None]

@@ -9,8 +9,8 @@ from model_tester import REST, ModelTester, maps, strided
 from parity import assert_parity
 
 pytest.importorskip('mmseg.models')
-from golden import ROOT, encode_decode, state_of
-from test_unetmamba import count, samples
+from golden import ROOT, assert_any_size, assert_learns, state_of
+from test_unetmamba import count
 
 from rsmamba_mm.models.released import convert_released
 
@@ -64,8 +64,7 @@ def tiny(context: dict = NARROW['context']) -> torch.nn.Module:
 
 @pytest.mark.parametrize('size', [(32, 32), (33, 70), (96, 64)], ids=str)
 def test_any_size(size):
-    logits = encode_decode(tiny().eval(), torch.randn(1, 3, *size))
-    assert logits.shape == (1, 6, *size) and logits.isfinite().all()
+    assert_any_size(tiny(), size, 6)
 
 
 class TestBANet(ModelTester):
@@ -112,10 +111,4 @@ RESNET = dict(type='ResNet', depth=18, base_channels=8, out_indices=(2, 3))
 @pytest.mark.smoke
 @pytest.mark.parametrize('context', [NARROW['context'], RESNET], ids=['ResT', 'ResNet'])
 def test_a_training_step(context):
-    model = tiny(context).train()
-    losses = model.loss(torch.randn(2, 3, 64, 96), samples(2, (64, 96), 6))
-    assert {'decode.loss_ce', 'decode.loss_dice'} <= set(losses)
-    total = sum(value for key, value in losses.items() if 'loss' in key)
-    total.backward()
-    assert total.isfinite()
-    assert not [name for name, p in model.named_parameters() if p.grad is None]
+    assert_learns(tiny(context), 6, {'decode.loss_ce', 'decode.loss_dice'})

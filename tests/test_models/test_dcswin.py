@@ -11,8 +11,8 @@ from rsmamba_mm.errors import OptionError
 from rsmamba_mm.models import DCFAM
 
 pytest.importorskip('mmseg.models')
-from golden import ROOT, encode_decode, state_of
-from test_unetmamba import count, samples
+from golden import ROOT, assert_any_size, assert_learns, state_of
+from test_unetmamba import count
 
 from rsmamba_mm.models.released import Converted, convert_released, model_of
 
@@ -76,8 +76,7 @@ def tiny(backbone: dict = SWIN) -> torch.nn.Module:
 
 @pytest.mark.parametrize('size', [(32, 32), (33, 70), (96, 64)], ids=str)
 def test_any_size(size):
-    logits = encode_decode(tiny().eval(), torch.randn(1, 3, *size))
-    assert logits.shape == (1, 6, *size) and logits.isfinite().all()
+    assert_any_size(tiny(), size, 6)
 
 
 @pytest.mark.smoke
@@ -87,13 +86,7 @@ def test_any_size(size):
     ids=['Swin', 'ResT', 'ResNet'],
 )
 def test_a_training_step(backbone):
-    model = tiny(backbone).train()
-    losses = model.loss(torch.randn(2, 3, 64, 96), samples(2, (64, 96), 6))
-    assert {'decode.loss_ce', 'decode.loss_dice'} <= set(losses)
-    total = sum(value for key, value in losses.items() if 'loss' in key)
-    total.backward()
-    assert total.isfinite()
-    assert not [name for name, p in model.named_parameters() if p.grad is None]
+    assert_learns(tiny(backbone), 6, {'decode.loss_ce', 'decode.loss_dice'})
 
 
 class TestDCFAM(ModelTester):

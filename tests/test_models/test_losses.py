@@ -173,7 +173,7 @@ def test_a_list_of_losses_is_a_weighted_sum():
     head = MODELS.build(
         dict(type='PixelHead', in_channels=4, num_classes=4, in_index=0, loss_decode=losses)
     )
-    from test_unetmamba import samples
+    from golden import samples
 
     found = head.loss([torch.randn(2, 4, 8, 8)], samples(2, (8, 8), 4), {})
     assert set(found) == {'loss_jaccard', 'loss_focal', 'loss_lovasz', 'acc_seg'}

@@ -11,7 +11,7 @@ from model_tester import REST
 from torch import nn
 
 pytest.importorskip('mmseg.models')
-from test_unetmamba import samples
+from golden import samples
 
 DOCUMENT = Path(__file__).parents[2] / 'docs' / 'mixing.md'
 WIDTHS = REST['arch']['embed_dims']

@@ -11,8 +11,8 @@ from rsmamba_mm.errors import OptionError
 from rsmamba_mm.models import UNetFormerDecoder
 
 pytest.importorskip('mmseg.models')
-from golden import ROOT, assert_published, encode_decode, expected_of, published, state_of
-from test_unetmamba import count, samples
+from golden import ROOT, assert_any_size, assert_learns, assert_published, expected_of, published, state_of
+from test_unetmamba import count
 
 from rsmamba_mm.models.released import convert_released
 
@@ -82,19 +82,12 @@ def tiny() -> torch.nn.Module:
 
 @pytest.mark.parametrize('size', [(32, 32), (33, 70), (96, 64)], ids=str)
 def test_any_size(size):
-    logits = encode_decode(tiny().eval(), torch.randn(1, 3, *size))
-    assert logits.shape == (1, 6, *size) and logits.isfinite().all()
+    assert_any_size(tiny(), size, 6)
 
 
 @pytest.mark.smoke
 def test_a_training_step():
-    model = tiny().train()
-    losses = model.loss(torch.randn(2, 3, 64, 96), samples(2, (64, 96), 6))
-    assert {'decode.loss_ce', 'decode.loss_dice', 'aux.loss_ce'} <= set(losses)
-    total = sum(value for key, value in losses.items() if 'loss' in key)
-    total.backward()
-    assert total.isfinite()
-    assert not [name for name, p in model.named_parameters() if p.grad is None]
+    assert_learns(tiny(), 6, {'decode.loss_ce', 'decode.loss_dice', 'aux.loss_ce'})
 
 
 class TestUNetFormerDecoder(ModelTester):

@@ -16,6 +16,8 @@ from rsmamba_mm.models import MambaSegDecoder, SoftCrossEntropyLoss, SoftDiceLos
 from rsmamba_mm.models.complexity import count_operations
 
 pytest.importorskip('mmseg.models')
+from golden import samples
+
 from rsmamba_mm.models.heads import LocalSupervisionHead, PixelHead
 
 GOLDEN = Path(__file__).parents[3] / 'shared' / 'golden' / 'msd_decoder.npz'
@@ -53,18 +55,6 @@ def unetmamba(num_classes=6, backbone=None, neck=None, with_lsm=True, arch='lite
             test_cfg=dict(mode='whole'),
         )
     )
-
-
-def samples(batch, size, num_classes):
-    from mmengine.structures import PixelData
-    from mmseg.structures import SegDataSample
-
-    def one():
-        sample = SegDataSample(metainfo=dict(img_shape=size, ori_shape=size, pad_shape=size))
-        sample.gt_sem_seg = PixelData(data=torch.randint(0, num_classes, (1, *size)))
-        return sample
-
-    return [one() for _ in range(batch)]
 
 
 def test_published_parameter_counts():
