@@ -8,7 +8,9 @@ import torch
 from mmengine.model import BaseModule
 from torch import Tensor, nn
 
-from ..ops import compute_dtype, mamba_inner, merge_paths, pool_paths
+from ..ops import compute_dtype, mamba_inner, merge_paths, multi_order_conv1d, pool_paths
+
+SCANS = ('selective', 'identity', 'conv')
 
 
 def initial_step_bias(like: Tensor, dt_min: float, dt_max: float, floor: float) -> Tensor:
@@ -69,11 +71,15 @@ class MultiPathMamba(BaseModule):
         dt_init_floor (float): Lower bound of the initial step. Defaults to 1e-4.
         conv_bias (bool): Whether the convolution has a bias. Defaults to True.
         bias (bool): Whether ``in_proj`` and ``out_proj`` have one. Defaults to False.
+        scan (str): ``'selective'``, the selective scan; or a control without one, all else being equal:
+            ``'identity'``, the convolution alone, a gated CNN (MambaOut, arXiv:2405.07992, Sec. 3.3); or
+            ``'conv'``, the same with as many more taps as the scan has parameters for each channel,
+            ``2 * dt_rank + 3 * d_state + 2``, so that both have equally many. Defaults to ``'selective'``.
         init_cfg (dict, optional): Initialisation of the linear layers; the step size, ``A_log`` and
             ``D`` are always initialised as in Mamba. Defaults to None.
 
     Raises:
-        ValueError: If a size is not positive.
+        ValueError: If a size is not positive or the scan unknown.
     """
 
     def __init__(
@@ -88,9 +94,12 @@ class MultiPathMamba(BaseModule):
         dt_init_floor: float = 1e-4,
         conv_bias: bool = True,
         bias: bool = False,
+        scan: str = 'selective',
         init_cfg: dict | list[dict] | None = None,
     ) -> None:
         super().__init__(init_cfg)
+        if scan not in SCANS:
+            raise ValueError(f'Mamba: unknown scan {scan!r}. Choose from: {", ".join(SCANS)}.')
         d_inner = 2 * d_model if d_inner is None else d_inner
         dt_rank = math.ceil(d_model / 16) if dt_rank is None else dt_rank
         check_sizes(
@@ -98,15 +107,19 @@ class MultiPathMamba(BaseModule):
         )
         self.d_model, self.d_inner, self.d_state, self.dt_rank = d_model, d_inner, d_state, dt_rank
         self.dt_range = (dt_min, dt_max, dt_init_floor)
+        self.scan = scan
+        if scan == 'conv':
+            d_conv += 2 * dt_rank + 3 * d_state + 2
 
         self.in_proj = nn.Linear(d_model, 2 * d_inner, bias=bias)
         # holds the parameters under the published names; the convolution itself is an op
         self.conv1d = nn.Conv1d(d_inner, d_inner, d_conv, groups=d_inner, bias=conv_bias)
-        self.x_proj = nn.Linear(d_inner, dt_rank + 2 * d_state, bias=False)
-        self.dt_proj = nn.Linear(dt_rank, d_inner)
+        if scan == 'selective':
+            self.x_proj = nn.Linear(d_inner, dt_rank + 2 * d_state, bias=False)
+            self.dt_proj = nn.Linear(dt_rank, d_inner)
+            self.A_log = nn.Parameter(torch.empty(d_inner, d_state))
+            self.D = nn.Parameter(torch.empty(d_inner))
         self.out_proj = nn.Linear(d_inner, d_model, bias=bias)
-        self.A_log = nn.Parameter(torch.empty(d_inner, d_state))
-        self.D = nn.Parameter(torch.empty(d_inner))
         self._init_ssm()
 
     def init_weights(self) -> None:
@@ -119,10 +132,11 @@ class MultiPathMamba(BaseModule):
         self._init_ssm()
 
     def _init_ssm(self) -> None:
-        init_ssm(self.A_log, self.D, self.dt_proj.weight, self.dt_proj.bias, self.dt_range)
+        if self.scan == 'selective':
+            init_ssm(self.A_log, self.D, self.dt_proj.weight, self.dt_proj.bias, self.dt_range)
 
     def scan_paths(self, u: Tensor, orders: Tensor) -> Tensor:
-        """Convolution, input-dependent parameters and scan of each path.
+        """Convolution, input-dependent parameters and scan of each path; of the controls the first alone.
 
         Args:
             u (Tensor): ``(B, L, E)``, the first half of ``in_proj``.
@@ -131,10 +145,12 @@ class MultiPathMamba(BaseModule):
         Returns:
             Tensor: ``(B, K, L, E)`` in token order.
         """
+        conv = (self.conv1d.weight.squeeze(1), self.conv1d.bias)
+        if self.scan != 'selective':
+            return multi_order_conv1d(u, *conv, orders)
         return mamba_inner(
             u,
-            self.conv1d.weight.squeeze(1),
-            self.conv1d.bias,
+            *conv,
             self.x_proj.weight,
             self.dt_proj.weight,
             self.dt_proj.bias,

@@ -44,7 +44,7 @@ def mixer_options(options: Mapping, embed_dims: int) -> dict:
         TypeError: If an option is unknown.
     """
     idle = {**WITHOUT_EFFECT, 'hidden_size': ((embed_dims,), "it is the arch's embed_dims")}
-    known = [*NAMES, *NAMES.values()]
+    known = [*NAMES, *NAMES.values(), 'scan']
     named = {}
     for key, value in options.items():
         if key in known:

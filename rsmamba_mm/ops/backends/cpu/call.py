@@ -18,7 +18,7 @@ from ..contract import ScanGradients, ScanInputs
 from .build import BuildError, library
 
 MAX_STATES = 256
-MAX_TAPS = 16
+MAX_TAPS = 128
 SUFFIXES = {torch.float32: 'f32', torch.float64: 'f64'}
 
 

@@ -35,6 +35,7 @@ BACKWARD = dict(TILE=4, maxnreg=160)
 # tokens and channels of a program of the convolution and of the gate
 PATCH = dict(TILE=16, BLOCK=64)
 CONV_STEPS = 128  # steps whose share of the gradient of the weights one program sums
+MAX_TAPS = 16  # of the convolution, whose sums are in registers
 MAX_RANK = 64  # beyond, the step sizes are projected first: a matrix product is then the faster
 
 DTYPES = {torch.float32: tl.float32, torch.float64: tl.float64}
@@ -62,6 +63,12 @@ def supports(s: ScanInputs) -> str | None:
         f'it counts up to 2^31 elements of a sequence, and this one has {s.length} rows of {widest}: '
         'scan shorter sequences'
     )
+
+
+def supports_conv(x: Tensor, weight: Tensor) -> str | None:
+    """Why it does not convolve these, or None."""
+    taps = weight.shape[-1]
+    return None if taps <= MAX_TAPS else f'it takes at most {MAX_TAPS} taps, got {taps}: choose fewer'
 
 
 def scan_forward(s: ScanInputs, keep_states: bool) -> tuple[Tensor, Tensor, Tensor]:

@@ -6,7 +6,7 @@
 
 #include "vec.h"
 
-constexpr int kMaxTaps = 16;
+constexpr int kMaxTaps = 128;
 
 template <class T>
 struct Conv {
@@ -72,6 +72,7 @@ void conv_backward(const Conv<T>& c, const T* dy, T* dx, T* dw, T* db, int64_t g
     // gradients before the activation at the last `taps` steps, by step modulo taps
     std::vector<Vec<T>> grad(taps * count), dweight(taps * count), dbias(count);
     const T* rows[kMaxTaps];
+    const Vec<T>* later[kMaxTaps];  // these gradients at the steps that saw a token, the last first
     for (int64_t k = 0; k < c.paths; ++k) {
       const int64_t* order = c.orders + k * c.length;
       const T* from = dy + (b * c.paths + k) * c.length * c.channels;
@@ -79,6 +80,7 @@ void conv_backward(const Conv<T>& c, const T* dy, T* dx, T* dw, T* db, int64_t g
       for (int64_t t = 0; t < c.length + taps - 1; ++t) {
         const int64_t done = t - taps + 1;  // the token whose gradient is complete after step t
         if (t < c.length) c.window(b, k, t, zeros.data(), rows);
+        for (int64_t j = 0; j < taps; ++j) later[j] = &grad[(t + taps - j) % taps * count];
         for (int64_t block = 0; block < count; ++block) {
           const int64_t channel = (first + block) * kLanes<T>;
           const int lanes = lanes_at<T>(channel, c.channels);
@@ -97,8 +99,7 @@ void conv_backward(const Conv<T>& c, const T* dy, T* dx, T* dw, T* db, int64_t g
           if (done < 0) continue;
           Vec<T> sum{};
           for (int64_t j = 0; j < taps; ++j)
-            sum += load(c.weight_at(k, j, channel), lanes) *
-                   grad[(done + taps - 1 - j) % taps * count + block];
+            sum += load(c.weight_at(k, j, channel), lanes) * later[j][block];
           T* into = dx + (b * c.length + order[done]) * c.channels + channel;
           store(into, k ? load(into, lanes) + sum : sum, lanes);
         }
