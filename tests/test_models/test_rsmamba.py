@@ -3,6 +3,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+import torch.nn.functional as F
 from mmengine.registry import init_default_scope
 from mmengine.runner import load_checkpoint
 from mmengine.runner.checkpoint import save_checkpoint
@@ -86,6 +87,7 @@ class TestRSMamba(ModelTester):
         (dict(out_indices=3), ValueError, r'out_indices has 3, but the blocks are 0 … 2'),
         (dict(frozen_stages=4), ValueError, r'frozen_stages must be in -1 … 3, got 4'),
         (dict(eval_shuffles=0), ValueError, 'eval_shuffles must be at least 1'),
+        (dict(layer_cfgs=dict(scan='none')), ValueError, 'Choose from: selective, identity, conv'),
         (dict(layer_cfgs=dict(d_sate=8)), TypeError, "unknown option 'd_sate' in layer_cfgs. Known"),
         (dict(layer_cfgs=dict(d_state=0)), ValueError, 'd_state must be a positive integer, got 0'),
         (dict(layer_cfgs=[dict()]), ValueError, 'lists 1 layers, the arch has 3'),
@@ -233,6 +235,24 @@ def test_shared_projections_equal_the_plain_formula():
     g = gate(torch.cat([out.mean(1) for out in outs], -1))
     expected = sum(g[:, k, None, None] * out for k, out in enumerate(outs))
     torch.testing.assert_close(block(v, orders, gate), expected)
+
+
+@pytest.mark.parametrize('scan', ['identity', 'conv'])
+def test_controls_differ_in_the_scan_alone(scan):
+    torch.manual_seed(0)
+    model = tiny(path_type='forward', layer_cfgs=dict(scan=scan))
+    mixer, published = model.layers[0], tiny(path_type='forward')
+    u, z = mixer.in_proj(x := torch.randn(2, 20, 32)).chunk(2, -1)
+    taps = mixer.conv1d.weight.shape[-1]
+    u = F.conv1d(F.pad(u.mT, (taps - 1, 0)), mixer.conv1d.weight, mixer.conv1d.bias, groups=64).mT
+    expected = mixer.out_proj(F.silu(u) * F.silu(z))
+    torch.testing.assert_close(mixer(x, torch.arange(20)[None]), expected)
+    names, all_names = (
+        {name.partition('layers.')[2][2:] for name, _ in one.named_parameters()} for one in (model, published)
+    )
+    assert all_names - names == {'x_proj.weight', 'dt_proj.weight', 'dt_proj.bias', 'A_log', 'D'}
+    if scan == 'conv':
+        assert sum(p.numel() for p in model.parameters()) == sum(p.numel() for p in published.parameters())
 
 
 def test_gradient_checkpointing_changes_nothing():
