@@ -16,6 +16,7 @@ from rsmamba_mm.apis.bench.checking import check_results, write_results
 from rsmamba_mm.apis.bench.experiments import read_bench
 from rsmamba_mm.apis.bench.hooks import BenchHook
 from rsmamba_mm.apis.bench.journal import Journal
+from rsmamba_mm.apis.bench.pages import best_in_time
 from rsmamba_mm.apis.bench.results import Results
 from rsmamba_mm.apis.bench.scores import METRICS, confusions, score
 from rsmamba_mm.apis.bench.statistics import difference, estimate
@@ -175,6 +176,15 @@ def test_better_is_said_where_the_interval_says_so(bench, tmp_path):
     assert pair['better'] == 'other' and pair['ci95'][1] < 0
     write_results(bench)
     assert 'Other is better than Small (Small − Other: -' in (tmp_path / 'README.md').read_text()
+
+
+def test_the_best_model_in_time(bench, tmp_path):
+    add_run(bench, 'small', 20, tmp_path / 'work')
+    add_run(bench, 'other', 21, tmp_path / 'work')
+    speed = dict(models=dict(small=dict(milliseconds=250.0), other=dict(milliseconds=700.0)))
+    first, second = best_in_time(Results(bench), speed)
+    assert 'in at most 0.3 s an image: Small has the highest macro F1 of the 1 in time, 83.28.' in first
+    assert 'in at most 1 s an image: Other has' in second and second.endswith('not told apart from Small.')
 
 
 def replace(path: Path, old: str, new: str) -> None:

@@ -25,6 +25,7 @@ JSON, PAIRS, PAGE, PICTURE, SPEED = (
     'costs.png',
     'speed.json',
 )
+LIMITS = (0.1, 0.3, 1)  # seconds that an image may take
 HEAD = f"""\
 # Results
 
@@ -186,7 +187,42 @@ def speed_table(results: Results, speed: dict) -> str:
                 f'| {each["parameters"] / 1e6:.2f} M | {each["multiply_adds"] / 1e9:.2f} G '
                 f'| {each["scans"] / 1e9:.2f} G |\n'
             )
-    return ''.join(lines)
+    return ''.join(lines) + '\n' + ''.join(f'- {said}\n' for said in best_in_time(results, speed))
+
+
+def best_in_time(results: Results, speed: dict) -> list[str]:
+    """Which model is best where an image may take so long, a sentence for each data set and answer."""
+    measured = {
+        name: speed['models'][name]['milliseconds'] for name in results.runs if name in speed['models']
+    }
+    experiments, said = results.bench.experiments, []
+    for data in dict.fromkeys(experiments[name].data.title for name in measured):
+        answers: dict[tuple[str, ...], list[str]] = {}
+        for limit in LIMITS:
+            names = [
+                name
+                for name, milliseconds in measured.items()
+                if experiments[name].data.title == data and milliseconds <= 1000 * limit
+            ]
+            answers.setdefault(tuple(names), []).append(f'{limit:g} s')
+        for names, limits in answers.items():
+            if not names:
+                continue
+            best, equal = results.best(names)
+            metric = experiments[best].data.metrics[0]
+            mean = results.row(best, 'held-out', metric)['mean']
+            sentence = (
+                f'{data}, in at most {_listed(limits)} an image: {experiments[best].title} has the highest '
+                f'{METRICS[metric]} of the {len(names)} in time, {mean:.2f}'
+            )
+            if equal:
+                sentence += f', not told apart from {_listed([experiments[name].title for name in equal])}'
+            said.append(f'{sentence}.')
+    return said
+
+
+def _listed(words: Sequence[str]) -> str:
+    return ' and '.join([', '.join(words[:-1]), words[-1]] if len(words) > 1 else words)
 
 
 def filled(readme: Path, results: Results) -> str:

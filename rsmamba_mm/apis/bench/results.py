@@ -49,6 +49,14 @@ class Results:
             row for row in self.rows if (row['experiment'], row['protocol'], row['metric']) == wanted
         )
 
+    def best(self, names: Sequence[str]) -> tuple[str, list[str]]:
+        """The highest of some experiments that have run on the same data, by the selecting metric, and the
+        others that are not shown to be lower."""
+        metric = self.bench.experiments[names[0]].data.metrics[0]
+        best = max(names, key=lambda name: self.row(name, 'held-out', metric)['mean'])
+        others = (name for name in names if name != best)
+        return best, [name for name in others if self._pair(best, name)['better'] is None]
+
     def _runs(self, name: str) -> list[Run]:
         experiment, runs = self.bench.experiments[name], []
         while ((folder := self.bench.run_folder(experiment, len(runs))) / RUN).is_file():
