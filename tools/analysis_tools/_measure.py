@@ -152,3 +152,16 @@ def write_json(args: argparse.Namespace, **record) -> None:
     whole = dict(machine=describe_machine(), options=options, **record)
     args.json.write_text(json.dumps(whole, indent=2) + '\n')
     print(f'record: {args.json}')
+
+
+def write_between(page: Path, start: str, end: str, text: str) -> None:
+    """Write a text anew between two lines of a page."""
+    before, rest = page.read_text().split(start)
+    page.write_text(f'{before}{start}{text}{end}{rest.split(end)[1]}')
+    print(f'{page} written')
+
+
+def markdown(rows: list[list[str]]) -> str:
+    """A table, whose first row are its headings."""
+    lines = [rows[0], ['---'] * len(rows[0]), *rows[1:]]
+    return ''.join(f'| {" | ".join(cells)} |\n' for cells in lines).replace(' --- ', '---')

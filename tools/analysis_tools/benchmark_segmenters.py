@@ -4,7 +4,7 @@
 Sides are models of ``configs/_base_/models``, each for 6 classes, with random weights, on the backend that
 serves. A turn is one image through ``predict``, to labels at its size. Each side runs in a process of its
 own; they take turns. Memory is the growth of the resident size in the first step. ``--json FILE`` keeps the
-figures and writes the table of docs/segmenters.md; ``--from FILE`` writes it from figures that are kept.
+figures, ``--from FILE`` writes them into docs/segmenters.md.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from pathlib import Path
 import rsmamba_mm._openmmlab  # noqa: F401 - cures come first
 
 import torch
-from _measure import interleave, make_parser, serve, table, write_json
+from _measure import interleave, make_parser, markdown, serve, table, write_between, write_json
 from mmengine.config import Config
 from mmengine.model import BaseModel
 from mmengine.registry import MODELS, init_default_scope
@@ -45,7 +45,7 @@ def main() -> None:
     parser = make_parser(__doc__.splitlines()[0])
     parser.add_argument('--sides', nargs='+', choices=SIDES, default=list(SIDES), metavar='MODEL')
     parser.add_argument('--sizes', type=int, nargs='+', default=[512, 1024])
-    parser.add_argument('--from', dest='kept', type=Path, metavar='FILE', help='measure nothing')
+    parser.add_argument('--from', dest='kept', type=Path, metavar='FILE', help='write these')
     args = parser.parse_args()
     warnings.filterwarnings('ignore')
     logging.disable(logging.WARNING)
@@ -55,11 +55,8 @@ def main() -> None:
         return
     if args.kept is None:
         write_json(args, counts=counts(args), sizes=measured(args))
-    kept = args.kept or args.json
-    if kept is not None:
-        before, rest = PAGE.read_text().split(START)
-        PAGE.write_text(f'{before}{START}{rows(json.loads(kept.read_text()))}{END}{rest.split(END)[1]}')
-        print(f'{PAGE} written')
+    else:
+        write_between(PAGE, START, END, rows(json.loads(args.kept.read_text())))
 
 
 def measured(args: argparse.Namespace) -> dict:
@@ -112,7 +109,7 @@ def rows(record: dict) -> str:
     heads = ['model', 'parameters', 'in training']
     for size in sizes:
         heads += [f'multiply-adds, {size} px', 'scans', 'time', 'memory']
-    lines = [heads, ['---'] * len(heads)]
+    lines = [heads]
     for side, count in record['counts'].items():
         total = count['parameters']
         cells = [SIDES[side], f'{total - count["trained_only"]:,}', f'{total:,}']
@@ -131,7 +128,7 @@ def rows(record: dict) -> str:
         f'Measured in one run on {machine["threads"]} threads of {machine["processor"]}, PyTorch '
         f'{machine["torch"]}, {options["repeats"]} turns; the median of the times.\n\n'
     )
-    return said + ''.join(f'| {" | ".join(cells)} |\n' for cells in lines).replace(' --- ', '---')
+    return said + markdown(lines)
 
 
 if __name__ == '__main__':
