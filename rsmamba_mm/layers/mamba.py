@@ -166,15 +166,24 @@ class MultiPathMamba(BaseModule):
                 f'Mamba: weight_sets must be 1 or the number of scan orders, {len(orders)}, got '
                 f'{self.weight_sets}'
             )
-        parts = [self.conv1d.weight.squeeze(1), self.conv1d.bias]
-        if self.scan == 'selective':
-            A = -torch.exp(self.A_log.to(compute_dtype(self.A_log)))
-            parts += [self.x_proj.weight, self.dt_proj.weight, self.dt_proj.bias, A, self.D]
-        if self.weight_sets > 1:
-            sets = (self.weight_sets, -1)
-            parts = [None if part is None else part.unflatten(0, sets) for part in parts]
-        inner = mamba_inner if self.scan == 'selective' else multi_order_conv1d
-        return inner(u, *parts, orders)
+        bias = self.conv1d.bias
+        conv = self._sets(self.conv1d.weight.squeeze(1)), None if bias is None else self._sets(bias)
+        if self.scan != 'selective':
+            return multi_order_conv1d(u, *conv, orders)
+        return mamba_inner(
+            u,
+            *conv,
+            self._sets(self.x_proj.weight),
+            self._sets(self.dt_proj.weight),
+            self._sets(self.dt_proj.bias),
+            -torch.exp(self._sets(self.A_log).to(compute_dtype(self.A_log))),
+            self._sets(self.D),
+            orders,
+        )
+
+    def _sets(self, stacked: Tensor) -> Tensor:
+        """The one set, or each in a row of its own."""
+        return stacked if self.weight_sets == 1 else stacked.unflatten(0, (self.weight_sets, -1))
 
     def forward(self, x: Tensor, orders: Tensor, gate: nn.Module | None = None) -> Tensor:
         """Mix tokens.

@@ -202,6 +202,16 @@ def test_way_there_and_back():
     assert all(torch.equal(again[name], x) for name, x in tensors.items())
 
 
+def test_released_base_adds_the_orders(monkeypatch):
+    """Where the others take the mean: the projection after it makes up for that."""
+    tensors, vim = released(), system('vim')
+    monkeypatch.setattr(Vim, 'arch_zoo', Vim.arch_zoo | dict(base=Vim.arch_zoo['tiny'], tiny=TINY))
+    state_dict = vim.convert(tensors).state_dict
+    theirs = tensors['layers.5.mixer.out_proj.weight']
+    assert torch.equal(state_dict['backbone.layers.5.out_proj.weight'], 2 * theirs)
+    assert torch.equal(vim.release(state_dict)['model']['layers.5.mixer.out_proj.weight'], theirs)
+
+
 def test_converter_refuses_what_is_no_vim():
     tensors = released()
     others = {name: x for name, x in tensors.items() if not name.startswith('layers.23.')}

@@ -34,17 +34,21 @@ def convert(tensors: dict[str, Tensor]) -> Converted:
     width = needed(tensors, 'norm_f.weight', 'Vim').numel()
     blocks = len({name.split('.')[1] for name in tensors if name.startswith('layers.')})
     state_dict = rename(_stacked(tensors), _PLACES | _blocks(blocks), 'Vim')
-    for arch in ('tiny', 'small', 'base'):
-        settings = Vim.arch_zoo[arch]
-        if (settings['embed_dims'], settings['num_layers']) == (width, blocks):
-            return Converted(state_dict, f'rsmamba_mm::_base_/models/vim-{arch[0]}.py', classes)
-    return Converted(state_dict, None, classes)
+    arch = _arch(width, blocks)
+    if arch == 'base':
+        _scale_mixers(state_dict, 2.0)
+    config = None if arch is None else f'rsmamba_mm::_base_/models/vim-{arch[0]}.py'
+    return Converted(state_dict, config, classes)
 
 
 def release(state_dict: dict[str, Tensor]) -> dict:
     """The way back: the file that the authors' code reads."""
     blocks = len({name.split('.')[2] for name in state_dict if name.startswith('backbone.layers.')})
     places = {ours: theirs for theirs, ours in (_PLACES | _blocks(blocks)).items()}
+    width = needed(state_dict, 'backbone.ln1.weight', 'Vim of this package').numel()
+    state_dict = dict(state_dict)
+    if _arch(width, blocks) == 'base':
+        _scale_mixers(state_dict, 0.5)
     renamed = {}
     for name, tensor in rename(state_dict, places, 'Vim of this package').items():
         start, _, part = name.partition('.mixer.')
@@ -53,6 +57,19 @@ def release(state_dict: dict[str, Tensor]) -> dict:
         else:
             renamed[name] = tensor
     return dict(model=renamed)
+
+
+def _arch(width: int, blocks: int) -> str | None:
+    sizes = {arch: Vim.arch_zoo[arch] for arch in ('tiny', 'small', 'base')}
+    known = {(size['embed_dims'], size['num_layers']): arch for arch, size in sizes.items()}
+    return known.get((width, blocks))
+
+
+def _scale_mixers(state_dict: dict[str, Tensor], factor: float) -> None:
+    """The released base size adds the two orders, where the others and this package take the mean."""
+    for name in state_dict:
+        if name.endswith('.out_proj.weight'):
+            state_dict[name] = state_dict[name] * factor
 
 
 def _blocks(number: int) -> dict[str, str]:

@@ -6,7 +6,7 @@ the sequence at a time. So runs the code of its authors where their CUDA kernels
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import torch
 import torch.nn.functional as F
@@ -49,7 +49,7 @@ def mixer(layer: nn.Module, tokens: Tensor) -> Tensor:
     return layer.out_proj(y.mT / 2)
 
 
-def inner(x: Tensor, z: Tensor, weights: dict[str, Tensor]) -> Tensor:
+def inner(x: Tensor, z: Tensor, weights: Mapping) -> Tensor:
     """One order between the projections: ``(B, E, L)``, and the gate's."""
     E, _, taps = weights['conv1d.weight'].shape
     padded = F.conv1d(x, weights['conv1d.weight'], weights['conv1d.bias'], padding=taps - 1, groups=E)
