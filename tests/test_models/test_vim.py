@@ -4,6 +4,7 @@ from runpy import run_path
 import pytest
 import torch
 import torch.nn.functional as F
+from commands import call
 from golden import expected_of, state_of
 from mmengine.config import Config
 from mmengine.registry import MODELS, init_default_scope
@@ -191,13 +192,18 @@ def released(classes: int = 7) -> dict[str, Tensor]:
     return system('vim').release(model.state_dict())['model']
 
 
-def test_way_there_and_back():
+def test_way_there_and_back(tmp_path):
     tensors = released()
     assert tensors['layers.23.mixer.A_b_log'].shape == (384, 16)
     assert tensors['layers.0.mixer.conv1d_b.weight'].shape == (384, 1, 4)
-    found = convert_released('vim', tensors)
-    assert found.config == 'rsmamba_mm::_base_/models/vim-t.py' and found.num_classes == 7
-    again = system('vim').release(found.state_dict)['model']
+    tool, files = 'model_converters/released_to_mm.py', [tmp_path / f'{i}.pth' for i in range(3)]
+    torch.save(dict(model=tensors, epoch=3), files[0])
+    there = call(tool, 'vim', *files[:2])
+    assert there.returncode == 0, there.stderr
+    assert '6,956,359 parameters, all as in vim (vim-t)' in there.stdout
+    back = call(tool, 'vim', *files[1:], '--to', 'released')
+    assert back.returncode == 0, back.stderr
+    again = torch.load(files[2], weights_only=True)['model']
     assert again.keys() == tensors.keys()
     assert all(torch.equal(again[name], x) for name, x in tensors.items())
 

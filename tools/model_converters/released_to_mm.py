@@ -73,7 +73,7 @@ def convert(args: argparse.Namespace) -> str:
     try:
         if back:
             release = module.release(tensors)
-            tensors = release.get('state_dict', release)
+            tensors = release.get('state_dict') or release.get('model') or release
         found = convert_released(args.name, tensors, args.config, not args.without_auxiliary)
         classes, said = order_classes(found, classes, args.config)
     except OptionError as error:
