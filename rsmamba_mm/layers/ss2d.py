@@ -37,6 +37,9 @@ class SS2D(BaseModule):
         orders (Sequence[str]): Names of the K scan orders. Random ones are drawn anew at each call in
             training, and fixed in evaluation. Defaults to rows, columns and both backwards.
         shuffle_seed (int): Seed of random orders in evaluation. Defaults to 0.
+        gated (bool): Whether the output of the scan passes a gate, for which ``in_proj`` has as many
+            channels more. Defaults to True.
+        conv_bias (bool): Whether the convolution has a bias. Defaults to True.
         init_cfg (dict, optional): Initialisation of linear layers and convolution. Defaults to None.
 
     Raises:
@@ -55,6 +58,8 @@ class SS2D(BaseModule):
         dt_init_floor: float = 1e-4,
         orders: Sequence[str] = DIRECTIONS,
         shuffle_seed: int = 0,
+        gated: bool = True,
+        conv_bias: bool = True,
         init_cfg: dict | list[dict] | None = None,
     ) -> None:
         super().__init__(init_cfg)
@@ -66,9 +71,9 @@ class SS2D(BaseModule):
         self.d_state, self.dt_rank = d_state, dt_rank
         self.dt_range = (dt_min, dt_max, dt_init_floor)
         self.orders, self.shuffle_seed = known_orders('SS2D: orders', orders), shuffle_seed
-        paths = len(self.orders)
-        self.in_proj = nn.Linear(dim, 2 * inner, bias=False)
-        self.conv2d = nn.Conv2d(inner, inner, d_conv, padding=d_conv // 2, groups=inner)
+        self.gated, paths = gated, len(self.orders)
+        self.in_proj = nn.Linear(dim, (1 + gated) * inner, bias=False)
+        self.conv2d = nn.Conv2d(inner, inner, d_conv, padding=d_conv // 2, groups=inner, bias=conv_bias)
         self.x_proj_weight = nn.Parameter(torch.empty(paths, dt_rank + 2 * d_state, inner))
         self.dt_projs_weight = nn.Parameter(torch.empty(paths, inner, dt_rank))
         self.dt_projs_bias = nn.Parameter(torch.empty(paths, inner))
@@ -98,13 +103,13 @@ class SS2D(BaseModule):
             Tensor: ``(B, H, W, C)``.
         """
         batch, height, width, _ = x.shape
-        u, z = self.in_proj(x).chunk(2, dim=-1)
+        u, *z = self.in_proj(x).chunk(1 + self.gated, dim=-1)
         # a permuted view is a channels-last image: neither it nor its result is copied
         u = F.silu(self.conv2d(u.permute(0, 3, 1, 2))).permute(0, 2, 3, 1).flatten(1, 2)
         orders = block_orders(self.orders, (height, width), x.device, self.training, seed=self.shuffle_seed)
         y = self.scan(u, orders[0])
         y = self.out_norm(y.sum(1).to(x.dtype)).view(batch, height, width, -1)
-        return self.out_proj(y * self.gate(z))
+        return self.out_proj(y * self.gate(*z) if self.gated else y)
 
     def gate(self, z: Tensor) -> Tensor:
         """The gate of the scan's output from the second half of ``in_proj``, both ``(B, H, W, E)``: a
@@ -173,6 +178,8 @@ class VSSBlock(BaseModule):
         mlp_ratio (float): Hidden channels of the MLP over ``dim``; 0 for none. Defaults to 4.
         orders (Sequence[str]): Scan orders of SS2D. Defaults to rows, columns and both backwards.
         shuffle_seed (int): Seed of random orders in evaluation. Defaults to 0.
+        gated (bool): Whether SS2D has a gate. Defaults to True.
+        conv_bias (bool): Whether its convolution has a bias. Defaults to True.
         init_cfg (dict, optional): Initialisation. Defaults to None.
     """
 
@@ -185,11 +192,14 @@ class VSSBlock(BaseModule):
         mlp_ratio: float = 4.0,
         orders: Sequence[str] = DIRECTIONS,
         shuffle_seed: int = 0,
+        gated: bool = True,
+        conv_bias: bool = True,
         init_cfg: dict | list[dict] | None = None,
     ) -> None:
         super().__init__(init_cfg)
         self.norm = nn.LayerNorm(dim)
-        self.op = SS2D(dim, d_state, ssm_ratio, orders=orders, shuffle_seed=shuffle_seed)
+        scanned = dict(orders=orders, shuffle_seed=shuffle_seed, gated=gated, conv_bias=conv_bias)
+        self.op = SS2D(dim, d_state, ssm_ratio, **scanned)
         self.drop_path = DropPath(drop_path)
         if mlp_ratio > 0:
             self.norm2 = nn.LayerNorm(dim)

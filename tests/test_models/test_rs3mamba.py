@@ -97,7 +97,11 @@ def test_a_training_step(config):
 class TestVMamba(ModelTester):
     config = dict(type='VMamba', arch=VMAMBA, drop_path_rate=0)
     refusals = [
-        (dict(arch='v9'), OptionError, r"VMamba: unknown arch 'v9'\. Choose from: v0\."),
+        (
+            dict(arch='v9'),
+            OptionError,
+            r"VMamba: unknown arch 'v9'\. Choose from: v0, s2l5, s1l8, small, base\.",
+        ),
         (dict(arch=dict(embed_dims=(8,))), OptionError, 'arch as a dict has embed_dims, depths, d_state'),
         (dict(out_indices=(4,)), OptionError, r'out_indices are stages from 0 to 3, got \(4,\)'),
         (dict(orders=['spiral']), ValueError, r"unknown scan order 'spiral'\. Known orders: "),

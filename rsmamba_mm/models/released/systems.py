@@ -29,6 +29,7 @@ SYSTEMS = (
     'unetformer',
     'unetmamba',
     'vim',
+    'vmamba',
 )
 
 

@@ -1,5 +1,5 @@
-"""The formulations of the classifiers' authors, with the reference scan in place of their kernels: the peers
-of the benchmarks, on the weights of our models."""
+"""The formulations of the classifiers' authors, with the reference scan in place of their kernels: the
+peers of the benchmarks, on the weights of our models."""
 
 from __future__ import annotations
 

@@ -1,0 +1,3 @@
+_base_ = './vmamba-t-s2l5.py'
+
+model = dict(backbone=dict(arch='v0'))
