@@ -35,7 +35,7 @@ class ExactTrainLoop(EpochBasedTrainLoop):
     that a run was cut in is made up for when it goes on.
 
     It is exact with the same number of threads and processes; with another number of processes a run goes
-    on, and says that it is not.
+    on, and says that it is not. Of several processes only :class:`SafeCheckpointHook` keeps the states.
 
     Args:
         runner (Runner): The runner.
@@ -198,13 +198,21 @@ class _States(Hook):
     def __init__(self, loop: ExactTrainLoop) -> None:
         self.loop = loop
         self.loaded: list[dict] | None = None  # of each rank
+        self.gathered: list[dict] | None = None
 
-    def before_save_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
+    def before_saving(self, runner: Runner) -> None:
+        """Gather, as MMEngine writes a checkpoint, and tells hooks of it, in the first process alone."""
         states = generator_states()
         if torch.cuda.is_available():
             states['cuda'] = torch.cuda.get_rng_state()
         states['gradients'] = self._accumulated(runner)
-        checkpoint[STATES] = all_gather_object(states)
+        self.gathered = all_gather_object(states)
+
+    def before_save_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
+        if get_world_size() == 1:
+            self.before_saving(runner)
+        if self.gathered is not None:
+            checkpoint[STATES], self.gathered = self.gathered, None
 
     def after_load_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
         self.loaded = checkpoint.get(STATES)

@@ -10,14 +10,16 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from filelock import FileLock, Timeout
 from mmengine.dist import is_main_process
 from mmengine.fileio import LocalBackend, get_file_backend, register_backend
 from mmengine.hooks import CheckpointHook
 from mmengine.registry import HOOKS
-from mmengine.runner import Runner
+from mmengine.runner import BaseLoop, Runner
 
 from ..errors import OptionError, OutputError
 
+WORKERS_END = 10.0  # seconds until the loader's workers of a killed process have noticed, and let go
 ATOMIC = 'rsmamba_mm.atomic'  # name of the file backend
 
 
@@ -63,14 +65,28 @@ class SafeCheckpointHook(CheckpointHook):
     A local file is written beside its place and renamed when it is on the disk. A checkpoint that is not
     to be kept is removed after the next one is there, not before. A run that resumes by itself
     (``resume=True`` without ``load_from``) takes the newest checkpoint whose checksums hold, and names
-    those that it passes over. The checksums are those that PyTorch writes for each part of the file.
+    those that it passes over. The checksums are those that PyTorch writes for each part of the file. While
+    it trains, no other run may train in its work dir.
 
     Args:
         **kwargs: Those of MMEngine's ``CheckpointHook``.
+
+    Raises:
+        OptionError: If another run trains in the work dir, or no checkpoint to resume from is whole.
     """
 
     def before_run(self, runner: Runner) -> None:
-        """Find the checkpoint to resume from."""
+        """Take the work dir, and find the checkpoint to resume from."""
+        if isinstance(runner._train_loop, BaseLoop) and is_main_process():  # not to be tested alone
+            # of this process: one that was interrupted in a notebook may begin anew
+            self._lock = FileLock(Path(runner.work_dir) / '.lock', is_singleton=True)
+            try:
+                self._lock.acquire(timeout=WORKERS_END)
+            except Timeout as error:
+                raise OptionError(
+                    f'another process trains in {runner.work_dir}: wait for it, end it, or give another '
+                    '--work-dir'
+                ) from error
         if runner._resume and runner._load_from is None:
             runner._load_from = newest_checkpoint(runner.work_dir, runner.logger.warning)
             runner._resume = runner._load_from is not None
@@ -78,6 +94,11 @@ class SafeCheckpointHook(CheckpointHook):
                 runner.logger.warning(f'nothing to resume in {runner.work_dir}: the training begins')
         elif runner._resume and Path(runner._load_from).is_file():
             refuse_torn(runner._load_from)
+
+    def after_run(self, runner: Runner) -> None:
+        """Leave the work dir."""
+        if hasattr(self, '_lock'):
+            self._lock.release()
 
     def before_train(self, runner: Runner) -> None:
         """Choose the backend: MMEngine's own where files are not local, or another one is asked for."""
@@ -87,6 +108,7 @@ class SafeCheckpointHook(CheckpointHook):
         super().before_train(runner)
 
     def _save_checkpoint_with_step(self, runner: Runner, step: int, meta: dict) -> None:
+        runner.call_hook('before_saving')  # in every process
         with self._removing_later():
             super()._save_checkpoint_with_step(runner, step, meta)
 

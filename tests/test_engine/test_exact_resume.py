@@ -1,16 +1,24 @@
-"""A run that was cut anywhere ends with the weights of one that was not."""
+"""A run that was cut anywhere ends with the weights of one that was not.
 
+``RSMAMBA_KILLS=200 pytest -k killed tests/test_engine/test_exact_resume.py`` kills as many processes.
+"""
+
+import os
 import random
+import signal
+import time
 
 import numpy as np
 import pytest
 import torch
+from filelock import FileLock, Timeout
 from mmengine.evaluator import BaseMetric
 from mmengine.hooks import Hook
 from mmengine.model import BaseModel
 from mmengine.runner import Runner
 from torch.utils.data import Dataset
 
+from rsmamba_mm.engine import safe_checkpoint
 from rsmamba_mm.engine.safe_checkpoint import newest_checkpoint
 from rsmamba_mm.errors import OptionError, OutputError
 
@@ -142,6 +150,42 @@ def test_a_run_that_was_cut_ends_with_the_same_weights(cut, options, tmp_path):
     assert resumed.message_hub.get_info(best) == whole.message_hub.get_info(best)
 
 
+def in_process(folder, seconds=None, **options):
+    """Train in a process of its own, killed after some seconds; the weights, or None if it was killed."""
+    out = folder.with_suffix('.pt')
+    child = os.fork()  # it has all imported already
+    if child == 0:
+        torch.save(weights(run(folder, **options)), out)
+        os._exit(0)
+    if seconds is not None:
+        time.sleep(seconds)
+        os.kill(child, signal.SIGKILL)
+    _, status = os.waitpid(child, 0)
+    if status == signal.SIGKILL:
+        return None
+    assert status == 0, status
+    return torch.load(out)
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not hasattr(os, 'fork'), reason='processes are forked')
+@pytest.mark.parametrize(
+    'checkpoint', [dict(by_epoch=False, interval=1, max_keep_ckpts=1), dict(interval=1, max_keep_ckpts=1)]
+)
+def test_a_run_that_was_killed_at_random_moments(checkpoint, tmp_path):
+    start = time.perf_counter()
+    whole = in_process(tmp_path / 'whole', checkpoint=checkpoint)
+    seconds, draw, kills, rounds = time.perf_counter() - start, random.Random(0), 0, 0
+    while kills < int(os.environ.get('RSMAMBA_KILLS', 4)) / 2:
+        found, rounds = None, rounds + 1
+        while found is None:
+            moment = draw.uniform(0, 1.2 * seconds)
+            found = in_process(tmp_path / str(rounds), moment, checkpoint=checkpoint, resume=True)
+            kills += found is None
+        assert [name for name in whole if not torch.equal(found[name], whole[name])] == []
+    print(f'{kills} kills in {rounds} runs')
+
+
 def test_samples_do_not_depend_on_workers_but_on_seed_and_epoch(tmp_path):
     first = run(tmp_path / 'first')
     assert_same(first, run(tmp_path / 'second', workers=2))
@@ -180,10 +224,33 @@ def test_nothing_whole_and_nothing_at_all(tmp_path):
         newest_checkpoint(tmp_path, lambda text: None)
 
 
+@pytest.mark.skipif(not hasattr(os, 'fork'), reason='processes are forked')
+def test_two_runs_in_one_folder_are_refused(tmp_path, monkeypatch):
+    monkeypatch.setattr(safe_checkpoint, 'WORKERS_END', 0.1)
+    ends = []
+
+    class Second(Hook):
+        def after_run(self, runner):
+            child = os.fork()
+            if child:
+                ends.append(os.waitpid(child, 0)[1])
+                return
+            try:
+                with FileLock(tmp_path / '.lock', timeout=0.1):
+                    os._exit(1)
+            except Timeout:
+                os._exit(0)
+
+    run(tmp_path, hooks=[Second()])
+    assert ends == [0]
+    refused = pytest.raises(OptionError, match=r'another process trains in .*give another --work-dir')
+    with FileLock(tmp_path / '.lock'), refused:
+        run(tmp_path)
+    run(tmp_path)
+
+
 def test_one_checkpoint_is_always_there(tmp_path, monkeypatch):
     """A full disk, as the only one that is kept makes way for the next."""
-    from rsmamba_mm.engine import safe_checkpoint
-
     options = dict(checkpoint=dict(interval=1, max_keep_ckpts=1))
     with pytest.raises(InterruptedError):
         run(tmp_path, **options, hooks=[Cut(9)])

@@ -9,7 +9,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from filelock import FileLock, Timeout
 from mmengine.hooks import Hook
 from mmengine.registry import HOOKS
 from mmengine.runner import Runner
@@ -40,28 +39,13 @@ class BenchHook(Hook):
         left_out (Sequence[str]): Classes that do not count in means over classes. Defaults to none.
 
     Raises:
-        OptionError: If a part has another number of images, an epoch does not see each image once, or
-            another process trains in the same folder.
+        OptionError: If a part has another number of images, or an epoch does not see each image once.
     """
 
     priority = 'LOW'  # before the checkpoint of an epoch is written, which a run goes on from
 
     def __init__(self, images: Mapping[str, int], metric: str, left_out: Sequence[str] = ()) -> None:
         self.images, self.metric, self.left_out = images, metric, left_out
-
-    def before_run(self, runner: Runner) -> None:
-        """Take the folder for this process."""
-        self._lock = FileLock(Path(runner.work_dir) / '.lock')
-        try:
-            self._lock.acquire(timeout=0)
-        except Timeout as error:
-            raise OptionError(
-                f'another process trains in {runner.work_dir}: wait for it, or end it'
-            ) from error
-
-    def after_run(self, runner: Runner) -> None:
-        """Leave the folder."""
-        self._lock.release()
 
     def before_train(self, runner: Runner) -> None:
         """Look at the data, and go on where an earlier process was cut."""
