@@ -54,6 +54,8 @@ _LAZY = {
     'CheckLearningRateHook': 'rsmamba_mm.engine',
     'ClassificationReportHook': 'rsmamba_mm.engine',
     'CosineToEndLR': 'rsmamba_mm.engine',
+    'ExactTrainLoop': 'rsmamba_mm.engine',
+    'SafeCheckpointHook': 'rsmamba_mm.engine',
     'LandCoverMapHook': 'rsmamba_mm.engine',
     'LandCoverVisualizationHook': 'rsmamba_mm.engine',
     'LookaheadAdamW': 'rsmamba_mm.engine',

@@ -9,10 +9,12 @@ from importlib.util import find_spec
 from .. import _openmmlab  # noqa: F401 - cures come first
 from .check_classes import CheckClassesHook
 from .classification_report import ClassificationReportHook
+from .exact_resume import ExactTrainLoop
 from .learning_rate import CheckLearningRateHook, SegmentorOptimWrapperConstructor
 from .lookahead import LookaheadAdamW
 from .maps import LandCoverMapHook
 from .muon import MuonAdamW, MuonOptimWrapperConstructor
+from .safe_checkpoint import SafeCheckpointHook
 from .schedules import CosineToEndLR
 from .segmentation_report import SegmentationReportHook
 
@@ -21,10 +23,12 @@ __all__ = [
     'CheckLearningRateHook',
     'ClassificationReportHook',
     'CosineToEndLR',
+    'ExactTrainLoop',
     'LandCoverMapHook',
     'LookaheadAdamW',
     'MuonAdamW',
     'MuonOptimWrapperConstructor',
+    'SafeCheckpointHook',
     'SegmentationReportHook',
     'SegmentorOptimWrapperConstructor',
 ]

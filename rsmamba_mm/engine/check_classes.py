@@ -101,8 +101,9 @@ class CheckClassesHook(Hook):
             if wrong:
                 said = ' and '.join(f'{name} is {n}' for name, n in wrong.items())
                 options = ' '.join(f'{name}={len(classes)}' for name in counts)
+                kind = type(getattr(dataset, 'dataset', dataset)).__name__
                 raise OptionError(
-                    f'{said}, but {type(dataset).__name__} has {len(classes)} classes '
+                    f'{said}, but {kind} has {len(classes)} classes '
                     f'({", ".join(classes[:3])}, …). Set them in the config, or: --cfg-options {options}'
                 )
         channels = input_channels(getattr(model, 'backbone', None))

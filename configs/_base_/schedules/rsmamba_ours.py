@@ -21,7 +21,7 @@ param_scheduler = [
     dict(type='CosineToEndLR', eta_min=1e-5, by_epoch=True, begin=10, convert_to_iter_based=True),
 ]
 
-train_cfg = dict(by_epoch=True, max_epochs=500, val_interval=20)
+train_cfg = dict(type='ExactTrainLoop', max_epochs=500, val_interval=20)
 val_cfg = dict()
 test_cfg = dict()
 

@@ -17,7 +17,7 @@ optim_wrapper = dict(
 # without an end: as long as the training
 param_scheduler = [dict(type='CosineAnnealingLR', eta_min=1e-6, by_epoch=True)]
 
-train_cfg = dict(by_epoch=True, max_epochs=100, val_interval=1)
+train_cfg = dict(type='ExactTrainLoop', max_epochs=100, val_interval=1)
 val_cfg = dict()
 test_cfg = dict()
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import random
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -10,9 +9,8 @@ from typing import Any
 
 import numpy as np
 import torch
-from filelock import FileLock, Timeout
 from mmengine.hooks import Hook
-from mmengine.registry import FUNCTIONS, HOOKS
+from mmengine.registry import HOOKS
 from mmengine.runner import Runner
 
 from ...errors import OptionError
@@ -24,28 +22,13 @@ from .scores import confusions, score
 IGNORED = 255
 
 
-@FUNCTIONS.register_module()
-def seed_worker_by_epoch(worker_id: int) -> None:
-    """Seed what a worker of a data loader draws from, by the draw of the main process as the epoch began.
-
-    MMEngine's own seeds it by the run alone, and so anew in each epoch that begins with new workers.
-
-    Args:
-        worker_id (int): Its number; PyTorch has put it into the seed already.
-    """
-    seed = torch.initial_seed() % 2**32
-    random.seed(seed)
-    np.random.seed(seed)
-
-
 @HOOKS.register_module()
 class BenchHook(Hook):
     """Keep a training's figures, epoch by epoch, so that one that was cut goes on to the same ones.
 
-    Before each epoch all generators are seeded by the run's seed and the epoch. After each validation,
-    which is of the held-out part, the test part is judged too, for the papers' protocol; what was said of
-    each image is kept. A validation that the run was cut in is made up for when it goes on. The held-out
-    part selects the checkpoint ``selected.pth`` in the work dir.
+    After each validation, which is of the held-out part, the test part is judged too, for the papers'
+    protocol; what was said of each image is kept. The held-out part selects the checkpoint ``selected.pth``
+    in the work dir. That the weights are the same is :class:`~rsmamba_mm.engine.ExactTrainLoop`'s work.
 
     With a top-level ``deadline`` in the config, seconds since the epoch of ``time.time()``, the run ends
     before the epoch that would go beyond it.
@@ -56,28 +39,13 @@ class BenchHook(Hook):
         left_out (Sequence[str]): Classes that do not count in means over classes. Defaults to none.
 
     Raises:
-        OptionError: If a part has another number of images, an epoch does not see each image once, or
-            another process trains in the same folder.
+        OptionError: If a part has another number of images, or an epoch does not see each image once.
     """
 
     priority = 'LOW'  # before the checkpoint of an epoch is written, which a run goes on from
 
     def __init__(self, images: Mapping[str, int], metric: str, left_out: Sequence[str] = ()) -> None:
         self.images, self.metric, self.left_out = images, metric, left_out
-
-    def before_run(self, runner: Runner) -> None:
-        """Take the folder for this process."""
-        self._lock = FileLock(Path(runner.work_dir) / '.lock')
-        try:
-            self._lock.acquire(timeout=0)
-        except Timeout as error:
-            raise OptionError(
-                f'another process trains in {runner.work_dir}: wait for it, or end it'
-            ) from error
-
-    def after_run(self, runner: Runner) -> None:
-        """Leave the folder."""
-        self._lock.release()
 
     def before_train(self, runner: Runner) -> None:
         """Look at the data, and go on where an earlier process was cut."""
@@ -95,16 +63,9 @@ class BenchHook(Hook):
             parameters=parameters(runner.model),
         )
         self._started = time.perf_counter()
-        if self.journal.rows and self._due(runner) and self.journal.rows[-1]['test'] is None:
-            loop: Any = runner.val_loop
-            loop.run()
 
     def before_train_epoch(self, runner: Runner) -> None:
-        """Seed all generators by the epoch."""
-        seed = int(np.random.SeedSequence([runner.seed, runner.epoch]).generate_state(1)[0])
-        random.seed(seed)
-        np.random.seed(seed)
-        torch.manual_seed(seed)
+        """Begin a line of the journal."""
         self._started = time.perf_counter()
         self._losses: list[float] = []
 
@@ -140,7 +101,8 @@ class BenchHook(Hook):
         names = {
             f'{part}_images': np.array([image.path for image in each]) for part, each in judged.items()
         }
-        self.journal.judge(figures, self._lap(), **arrays, **names)
+        again = self.journal.rows[-1]['test'] is not None  # the run was cut after it, and makes up for it
+        self.journal.judge(figures, 0 if again else self._lap(), **arrays, **names)
         if select(self.journal.rows, 'held_out') == runner.epoch:
             runner.save_checkpoint(
                 runner.work_dir,
@@ -155,10 +117,6 @@ class BenchHook(Hook):
         """Seconds since the last time that was taken."""
         before, self._started = self._started, time.perf_counter()
         return self._started - before
-
-    def _due(self, runner: Runner) -> bool:
-        loop: Any = runner.train_loop
-        return runner.epoch % loop.val_interval == 0 or runner.epoch == loop.max_epochs
 
     def _counted(self, images: Iterable[JudgedImage]) -> Iterable[JudgedImage]:
         """Images with the name that tells them apart, and in place of a map its confusion matrix."""

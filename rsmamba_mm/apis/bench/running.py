@@ -27,8 +27,7 @@ DERIVED = """\
 _base_ = {base!r}
 
 randomness = dict(seed={seed})
-train_cfg = dict(max_epochs={epochs})
-train_dataloader = dict(persistent_workers=False, worker_init_fn=dict(type='seed_worker_by_epoch'))
+train_cfg = dict(type='ExactTrainLoop', max_epochs={epochs})
 default_hooks = dict(checkpoint=dict(interval=1, max_keep_ckpts=2, save_best=None))
 custom_imports = dict(imports=[*_base_.custom_imports.imports, 'rsmamba_mm.apis.bench.hooks'])
 custom_hooks = [

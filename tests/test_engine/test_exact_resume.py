@@ -1,0 +1,267 @@
+"""A run that was cut anywhere ends with the weights of one that was not.
+
+``RSMAMBA_KILLS=200 pytest -k killed tests/test_engine/test_exact_resume.py`` kills as many processes.
+"""
+
+import os
+import random
+import signal
+import time
+
+import numpy as np
+import pytest
+import torch
+from filelock import FileLock, Timeout
+from mmengine.evaluator import BaseMetric
+from mmengine.hooks import Hook
+from mmengine.model import BaseModel
+from mmengine.runner import Runner
+from torch.utils.data import Dataset
+
+from rsmamba_mm.engine import safe_checkpoint
+from rsmamba_mm.engine.safe_checkpoint import newest_checkpoint
+from rsmamba_mm.errors import OptionError, OutputError
+
+SAMPLES, BATCH, EPOCHS = 17, 3, 3  # six batches an epoch, the last one of two
+
+
+class Draws(Dataset):
+    """Samples that draw from every generator."""
+
+    metainfo = dict(classes=('one',))
+
+    def __len__(self):
+        return SAMPLES
+
+    def __getitem__(self, index):
+        noise = [index, random.random(), np.random.rand(), torch.rand(()).item()]
+        return dict(inputs=torch.tensor(noise), data_samples=index)
+
+
+class Net(BaseModel):
+    """A model that draws as well: dropout, an order of its tokens, mixing of the batch."""
+
+    def __init__(self):
+        super().__init__()
+        self.linear, self.norm = torch.nn.Linear(4, 3), torch.nn.BatchNorm1d(3)
+
+    def forward(self, inputs, data_samples, mode='tensor'):
+        x = torch.stack(inputs) if isinstance(inputs, list) else inputs
+        if mode == 'predict':
+            return [self.linear(each).sum() for each in x]
+        x = x[torch.randperm(len(x))] * np.random.beta(1, 1)
+        x = torch.nn.functional.dropout(self.norm(self.linear(x)), 0.5)
+        return dict(loss=(x - random.random()).square().mean())
+
+
+class Sum(BaseMetric):
+    """A metric, and validation draws from the generators too."""
+
+    def process(self, data_batch, data_samples):
+        torch.rand(1), np.random.rand(), random.random()
+        self.results += [float(sample) for sample in data_samples]
+
+    def compute_metrics(self, results):
+        return dict(sum=sum(results))
+
+
+class Cut(Hook):
+    """Ends the run by an error after an iteration, or in the validation after it."""
+
+    def __init__(self, at, in_validation=False):
+        self.at, self.in_validation = at, in_validation
+
+    def after_train_iter(self, runner, batch_idx, data_batch=None, outputs=None):
+        if runner.iter + 1 == self.at and not self.in_validation:
+            raise InterruptedError
+
+    def before_val_epoch(self, runner):
+        if runner.iter == self.at and self.in_validation:
+            raise InterruptedError
+
+
+def run(folder, *, workers=0, counts=1, checkpoint=None, hooks=(), resume=False, seed=0):
+    """Train, and the runner."""
+
+    def loader(**options):
+        return dict(dataset=dict(type=Draws), batch_size=BATCH, num_workers=workers, **options)
+
+    random.seed(), np.random.seed(), torch.seed()  # whatever the process drew before
+    runner = Runner(
+        model=dict(type=Net),
+        work_dir=str(folder),
+        train_dataloader=loader(sampler=dict(type='DefaultSampler', shuffle=True)),
+        train_cfg=dict(type='rsmamba_mm.ExactTrainLoop', max_epochs=EPOCHS, val_interval=2),
+        val_dataloader=loader(sampler=dict(type='DefaultSampler', shuffle=False)),
+        val_evaluator=dict(type=Sum),
+        val_cfg=dict(),
+        optim_wrapper=dict(optimizer=dict(type='AdamW', lr=0.1), accumulative_counts=counts),
+        param_scheduler=dict(type='LinearLR', start_factor=0.1, by_epoch=False, end=10),
+        default_hooks=dict(
+            checkpoint=dict(
+                type='rsmamba_mm.SafeCheckpointHook',
+                **(checkpoint or dict(by_epoch=False, interval=1)),
+                save_best='sum',
+                rule='greater',
+            )
+        ),
+        custom_hooks=[dict(type='EMAHook'), *hooks],
+        randomness=dict(seed=seed),
+        resume=resume,
+        log_level='ERROR',
+        experiment_name=f'{folder.name}{torch.rand(()).item()}',
+    )
+    runner.train()
+    return runner
+
+
+def weights(runner):
+    ema = next(hook for hook in runner.hooks if type(hook).__name__ == 'EMAHook').ema_model
+    tensors = {**runner.model.state_dict(), **{f'ema.{k}': v for k, v in ema.state_dict().items()}}
+    moments = runner.optim_wrapper.optimizer.state_dict()['state']
+    return {**tensors, **{f'{i}.{k}': v for i, state in moments.items() for k, v in state.items()}}
+
+
+def assert_same(first, second):
+    first, second = weights(first), weights(second)
+    assert first.keys() == second.keys()
+    assert [name for name in first if not torch.equal(first[name], second[name])] == []
+
+
+@pytest.mark.parametrize(
+    ('cut', 'options'),
+    [
+        (Cut(8), {}),
+        (Cut(6), {}),  # the last batch of an epoch
+        (Cut(9), dict(checkpoint=dict(interval=1, max_keep_ckpts=1))),  # goes on from the end of an epoch
+        (Cut(12, in_validation=True), dict(checkpoint=dict(interval=1, max_keep_ckpts=1))),
+        (Cut(9), dict(counts=4, checkpoint=dict(interval=1))),  # six batches are one update and a half
+        (Cut(5), dict(workers=2)),
+    ],
+)
+def test_a_run_that_was_cut_ends_with_the_same_weights(cut, options, tmp_path):
+    whole = run(tmp_path / 'whole', **options)
+    with pytest.raises(InterruptedError):
+        run(tmp_path / 'cut', **options, hooks=[cut])
+    resumed = run(tmp_path / 'cut', **options, resume=True)
+    assert resumed.iter == whole.iter == 18
+    assert_same(resumed, whole)
+    best = 'best_score'
+    assert resumed.message_hub.get_info(best) == whole.message_hub.get_info(best)
+
+
+def in_process(folder, seconds=None, **options):
+    """Train in a process of its own, killed after some seconds; the weights, or None if it was killed."""
+    out = folder.with_suffix('.pt')
+    child = os.fork()  # it has all imported already
+    if child == 0:
+        torch.save(weights(run(folder, **options)), out)
+        os._exit(0)
+    if seconds is not None:
+        time.sleep(seconds)
+        os.kill(child, signal.SIGKILL)
+    _, status = os.waitpid(child, 0)
+    if status == signal.SIGKILL:
+        return None
+    assert status == 0, status
+    return torch.load(out)
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not hasattr(os, 'fork'), reason='processes are forked')
+@pytest.mark.parametrize(
+    'checkpoint', [dict(by_epoch=False, interval=1, max_keep_ckpts=1), dict(interval=1, max_keep_ckpts=1)]
+)
+def test_a_run_that_was_killed_at_random_moments(checkpoint, tmp_path):
+    start = time.perf_counter()
+    whole = in_process(tmp_path / 'whole', checkpoint=checkpoint)
+    seconds, draw, kills, rounds = time.perf_counter() - start, random.Random(0), 0, 0
+    while kills < int(os.environ.get('RSMAMBA_KILLS', 4)) / 2:
+        found, rounds = None, rounds + 1
+        while found is None:
+            moment = draw.uniform(0, 1.2 * seconds)
+            found = in_process(tmp_path / str(rounds), moment, checkpoint=checkpoint, resume=True)
+            kills += found is None
+        assert [name for name in whole if not torch.equal(found[name], whole[name])] == []
+    print(f'{kills} kills in {rounds} runs')
+
+
+def test_samples_do_not_depend_on_workers_but_on_seed_and_epoch(tmp_path):
+    first = run(tmp_path / 'first')
+    assert_same(first, run(tmp_path / 'second', workers=2))
+    other = run(tmp_path / 'other', seed=1)
+    assert not torch.equal(first.model.linear.weight, other.model.linear.weight)
+    drawn = []
+    for epoch in (0, 1):
+        loop = first.train_loop
+        loop.sampler.epoch, loop.sampler.done = epoch, 0
+        index = next(iter(loop.sampler))
+        drawn.append((int(index), loop.dataloader.dataset[index]['inputs'][1].item()))
+    assert drawn[0][0] == drawn[1][0] and drawn[0][1] != drawn[1][1]
+
+
+def test_a_torn_checkpoint_is_named_and_the_one_before_it_used(tmp_path):
+    whole = run(tmp_path / 'whole')
+    with pytest.raises(InterruptedError):
+        run(tmp_path / 'cut', hooks=[Cut(9)])
+    newest, before = tmp_path / 'cut/iter_8.pth', tmp_path / 'cut/iter_7.pth'
+    content = bytearray(newest.read_bytes())
+    middle = content.find(b'optimizer') or len(content) // 2
+    content[middle] ^= 1
+    newest.write_bytes(content)
+    (tmp_path / 'cut/iter_9.pth').write_bytes(before.read_bytes()[:-100])
+    said = []
+    assert newest_checkpoint(tmp_path / 'cut', said.append) == str(before)
+    assert 'iter_9.pth is passed over, it is torn' in said[0]
+    assert 'iter_8.pth is passed over, the checksum of its part' in said[1]
+    assert_same(run(tmp_path / 'cut', resume=True), whole)
+
+
+def test_nothing_whole_and_nothing_at_all(tmp_path):
+    assert newest_checkpoint(tmp_path) is None
+    (tmp_path / 'epoch_1.pth').write_bytes(b'PK')
+    with pytest.raises(OptionError, match=r'no checkpoint in .* is whole.*begin anew without --resume'):
+        newest_checkpoint(tmp_path, lambda text: None)
+
+
+@pytest.mark.skipif(not hasattr(os, 'fork'), reason='processes are forked')
+def test_two_runs_in_one_folder_are_refused(tmp_path, monkeypatch):
+    monkeypatch.setattr(safe_checkpoint, 'WORKERS_END', 0.1)
+    ends = []
+
+    class Second(Hook):
+        def after_run(self, runner):
+            child = os.fork()
+            if child:
+                ends.append(os.waitpid(child, 0)[1])
+                return
+            try:
+                with FileLock(tmp_path / '.lock', timeout=0.1):
+                    os._exit(1)
+            except Timeout:
+                os._exit(0)
+
+    run(tmp_path, hooks=[Second()])
+    assert ends == [0]
+    refused = pytest.raises(OptionError, match=r'another process trains in .*give another --work-dir')
+    with FileLock(tmp_path / '.lock'), refused:
+        run(tmp_path)
+    run(tmp_path)
+
+
+def test_one_checkpoint_is_always_there(tmp_path, monkeypatch):
+    """A full disk, as the only one that is kept makes way for the next."""
+    options = dict(checkpoint=dict(interval=1, max_keep_ckpts=1))
+    with pytest.raises(InterruptedError):
+        run(tmp_path, **options, hooks=[Cut(9)])
+    assert [path.name for path in tmp_path.glob('*.pth')] == ['epoch_1.pth']
+
+    def full(handle):
+        raise OSError(28, 'No space left on device')
+
+    monkeypatch.setattr(safe_checkpoint.os, 'fsync', full)
+    with pytest.raises(OutputError, match=r'epoch_2.pth could not be written \(No space left.*--resume'):
+        run(tmp_path, **options, resume=True)
+    assert {path.name for path in tmp_path.iterdir() if 'epoch' in path.name} == {'epoch_1.pth'}
+    monkeypatch.undo()
+    assert_same(run(tmp_path, **options, resume=True), run(tmp_path / 'whole', **options))
