@@ -1,7 +1,8 @@
+from .afmnet import AFMNet
 from .banet import BANet
 from .rest import ResT
 from .rs3mamba import RS3MambaBackbone
 from .rsmamba import RSMamba
 from .vmamba import VMamba
 
-__all__ = ['BANet', 'RS3MambaBackbone', 'RSMamba', 'ResT', 'VMamba']
+__all__ = ['AFMNet', 'BANet', 'RS3MambaBackbone', 'RSMamba', 'ResT', 'VMamba']
