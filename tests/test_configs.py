@@ -22,7 +22,7 @@ from rsmamba_mm.errors import MissingDataError
 ROOT = Path(__file__).parents[1]
 CONFIGS = sorted(path for path in (ROOT / 'configs').glob('*/*.py') if path.parent.name != '_base_')
 RSMAMBA = [path for path in CONFIGS if path.parent.name == 'rsmamba']
-SEGMENTERS = [path for path in CONFIGS if path.parent.name not in ('rsmamba', 'baselines')]
+SEGMENTERS = [path for path in CONFIGS if path.parent.name not in ('rsmamba', 'baselines', 'afmnet')]
 BASELINES = [path for path in CONFIGS if path.parent.name == 'baselines']
 ABLATIONS = (ROOT / 'configs/rsmamba/README.md').read_text().partition('## Ablations')[2]
 COMMANDS = re.findall(r'`python tools/train\.py (.*?)`', ABLATIONS)

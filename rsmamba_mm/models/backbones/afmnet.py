@@ -27,8 +27,8 @@ class AFMNet(BaseModule):
     """Backbone of AFM-Net, to be followed by :class:`MoEClsHead`.
 
     Three maps of a CNN and the tokens after three blocks of a Mamba branch are brought to one width and to
-    the token grid, joined level by level, pooled and concatenated. Kept as released: the rotary embedding is
-    of the residual stream in every block, by the place in each path and sparing the first place. Otherwise
+    the token grid, joined level by level, pooled and concatenated. Kept as released: the rotary embedding
+    is of the residual stream in every block, by the place in each path and sparing the first place. Otherwise
     than released, the shuffles are fixed in evaluation, the class token is the one spared in the forward
     path on every grid, and there are no unused parts of the CNN and the Mamba branch.
 
@@ -44,8 +44,8 @@ class AFMNet(BaseModule):
         channels (int): Width of each branch at the fusion. Defaults to 128.
         planes (Sequence[int]): Planes of the FEDAB of the CNN, of the Mamba branch and of the fusions.
             Defaults to ``(32, 64, 32)``.
-        aggregation (str): ``'concat'``, or ``'dense'``: each fusion sees the earlier fused maps too, and has
-            as many times more planes. Defaults to ``'concat'``.
+        aggregation (str): ``'concat'``, or ``'dense'``: each fusion sees the earlier fused maps too, and
+            has as many times more planes. Defaults to ``'concat'``.
         img_size (int | tuple): Image size (h, w) of the learned positions; other sizes are accepted, with
             the positions resized. Defaults to 224.
         patch_size (int): Side and stride of the patches. Defaults to 16.
