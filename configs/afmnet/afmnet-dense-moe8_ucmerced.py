@@ -6,3 +6,10 @@ _base_ = [
 ]
 
 model = dict(head=dict(num_classes={{_base_.data_preprocessor.num_classes}}))
+
+# root-mean-square norms, which MMEngine does not take for norms
+optim_wrapper = dict(
+    paramwise_cfg=dict(
+        custom_keys={'.norm.weight': dict(decay_mult=0.0), '.patch_norm.': dict(decay_mult=0.0)}
+    )
+)

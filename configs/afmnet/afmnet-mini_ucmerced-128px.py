@@ -30,3 +30,10 @@ model = dict(
     ),
     train_cfg=dict(_delete_=True),
 )
+
+# root-mean-square norms, which MMEngine does not take for norms
+optim_wrapper = dict(
+    paramwise_cfg=dict(
+        custom_keys={'.norm.weight': dict(decay_mult=0.0), '.patch_norm.': dict(decay_mult=0.0)}
+    )
+)

@@ -9,7 +9,7 @@ from torch import Tensor
 def rotary_angles(
     height: int, width: int, channels: int, device: torch.device | None = None, base: float = 10000.0
 ) -> Tensor:
-    """Angles by which pairs of neighbouring channels are turned: half of them by the row, half by the column.
+    """Angles by which pairs of neighbouring channels are turned: half by the row, half by the column.
 
     Args:
         height (int): Rows of the grid.

@@ -28,8 +28,8 @@ class AFMNet(BaseModule):
 
     Three maps of a CNN and the tokens after three blocks of a Mamba branch are brought to one width and to
     the token grid, joined level by level, pooled and concatenated. Kept as released: the rotary embedding
-    is of the residual stream in every block, by the place in each path and sparing the first place. Otherwise
-    than released, the shuffles are fixed in evaluation, the class token is the one spared in the forward
+    is of the residual stream in every block, by the place in each path and sparing the first place.
+    Otherwise than released, the shuffles are fixed in evaluation, the class token is the one spared in the forward
     path on every grid, and there are no unused parts of the CNN and the Mamba branch.
 
     Args:
@@ -185,7 +185,7 @@ class AFMNet(BaseModule):
             else:
                 x = layer(x, orders[i], angles)
             if i in self.mamba_indices:
-                patches = self.mamba_adapters[len(maps)](self.slots.split(x)[0])
+                patches = self.mamba_adapters[len(maps)](x[:, 1:])
                 maps.append(patches.mT.unflatten(2, grid).contiguous())
         return maps
 
