@@ -15,7 +15,7 @@ from rsmamba_mm.models.released.systems import model_of
 SMALL = 'afmnet/afmnet-mini_ucmerced-128px.py'
 PUBLISHED = [
     ('AFMNet_released_moe', 'afmnet/afmnet-released_ucmerced.py', 245_597_961),
-    ('AFMNet_dense_moe8', 'afmnet/afmnet-dense-moe8_ucmerced.py', None),
+    ('AFMNet_dense_moe8', 'afmnet/afmnet-dense-moe8_ucmerced.py', 50_581_833),
 ]
 
 
@@ -39,8 +39,7 @@ def test_gives_the_published_logits(name, config, parameters, monkeypatch):
     monkeypatch.setattr(afmnet, 'block_orders', lambda *args: orders)
     model = model_of(converted)
     model.load_state_dict(converted.state_dict, assign=True)
-    if parameters is not None:
-        assert sum(p.numel() for p in model.parameters()) == parameters
+    assert sum(p.numel() for p in model.parameters()) == parameters
     with torch.no_grad():
         logits = model.eval()(image)
     error = (logits - arrays['out']).abs().max() / arrays['out_mean_std'][1]

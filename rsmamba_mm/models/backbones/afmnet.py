@@ -29,8 +29,8 @@ class AFMNet(BaseModule):
     Three maps of a CNN and the tokens after three blocks of a Mamba branch are brought to one width and to
     the token grid, joined level by level, pooled and concatenated. Kept as released: the rotary embedding
     is of the residual stream in every block, by the place in each path and sparing the first place.
-    Otherwise than released, the shuffles are fixed in evaluation, the class token is the one spared in the forward
-    path on every grid, and there are no unused parts of the CNN and the Mamba branch.
+    Otherwise than released, the shuffles are fixed in evaluation, the class token is the one spared in the
+    forward path on every grid, and there are no unused parts of the CNN and the Mamba branch.
 
     Args:
         cnn (dict): A backbone with three maps. Defaults to mmpretrain's ResNet-50, stages 2 to 4.
