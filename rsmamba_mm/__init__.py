@@ -13,6 +13,7 @@ from .version import __version__
 _LAZY = {
     'RSMamba': 'rsmamba_mm.models',
     'ResT': 'rsmamba_mm.models',
+    'AFMNet': 'rsmamba_mm.models',
     'BANet': 'rsmamba_mm.models',
     'RS3MambaBackbone': 'rsmamba_mm.models',
     'VMamba': 'rsmamba_mm.models',
@@ -24,6 +25,7 @@ _LAZY = {
     'DCSwinHead': 'rsmamba_mm.models.heads',
     'LocalSupervisionHead': 'rsmamba_mm.models.heads',
     'MANetHead': 'rsmamba_mm.models.heads',
+    'MoEClsHead': 'rsmamba_mm.models.heads.moe_cls_head',
     'PixelHead': 'rsmamba_mm.models.heads',
     'PixelShuffleHead': 'rsmamba_mm.models.heads',
     'PyramidMambaHead': 'rsmamba_mm.models.heads',

@@ -52,6 +52,9 @@ def shrink(model: dict) -> None:
     if (model.get('decode_head') or {}).get('type') == 'PyramidMambaHead':
         _shrink_pyramidmamba(model)
         return
+    if model['backbone']['type'] == 'AFMNet':
+        _shrink_afmnet(model)
+        return
     if model['backbone']['type'] == 'RS3MambaBackbone':
         _shrink_rs3mamba(model)
         return
@@ -94,3 +97,10 @@ def _shrink_rs3mamba(model: dict) -> None:
     model['backbone'].update(cnn_channels=WIDTHS, ssm_channels=WIDTHS, num_heads=2)
     model['neck'].update(in_channels=WIDTHS, channels=8)
     model['decode_head'].update(in_channels=8)
+
+
+def _shrink_afmnet(model: dict) -> None:
+    cnn = dict(type='mmpretrain.ResNet', depth=18, stem_channels=8, base_channels=8, out_indices=(1, 2, 3))
+    model['backbone'].update(cnn=cnn, cnn_channels=WIDTHS[1:], embed_dims=16, num_layers=3)
+    model['backbone'].update(mamba_indices=(0, 1, 2), channels=8, planes=(4, 4, 4))
+    model['head'].update(in_channels=48, inner=8)

@@ -69,6 +69,10 @@ def save(model: torch.nn.Module, path: Path, **meta) -> str:
 def few(path: Path) -> dict:
     """What to change of a model, that it has few blocks: made anew for each call, which takes from it."""
     backbone = Config.fromfile(path).model.backbone
+    if backbone.type == 'AFMNet':
+        return dict(
+            backbone=dict(num_layers=3, mamba_indices=(0, 1, 2)), head=dict(num_experts=2, inner=8, topk=1)
+        )
     changes = few_blocks(backbone)
     if 'arch' in changes and 'arch' in backbone:
         changes['arch']['_delete_'] = True  # a name, which a dict is not merged into

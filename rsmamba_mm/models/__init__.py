@@ -6,7 +6,7 @@ Heads and segmentors are mmseg's and are registered where mmsegmentation is inst
 from importlib.util import find_spec
 
 from .. import _openmmlab  # noqa: F401 - cures come first
-from .backbones import BANet, ResT, RS3MambaBackbone, RSMamba, Vim, VMamba
+from .backbones import AFMNet, BANet, ResT, RS3MambaBackbone, RSMamba, Vim, VMamba
 from .complexity import count_scans
 from .losses import (
     LovaszSoftmaxLoss,
@@ -19,6 +19,7 @@ from .necks import DCFAM, CMUNetDecoder, MambaSegDecoder, UNetFormerDecoder
 
 __all__ = [
     'DCFAM',
+    'AFMNet',
     'BANet',
     'CMUNetDecoder',
     'LovaszSoftmaxLoss',
@@ -61,7 +62,10 @@ if find_spec('mmseg') is not None:
     ]
 
 if find_spec('mmpretrain') is not None:
+    from .heads.moe_cls_head import MoEClsHead
     from .hub import register_models
+
+    __all__ += ['MoEClsHead']
 
     register_models()
 

@@ -1,3 +1,4 @@
+from .afmnet import AFMNet
 from .banet import BANet
 from .rest import ResT
 from .rs3mamba import RS3MambaBackbone
@@ -5,4 +6,4 @@ from .rsmamba import RSMamba
 from .vim import Vim
 from .vmamba import VMamba
 
-__all__ = ['BANet', 'RS3MambaBackbone', 'RSMamba', 'ResT', 'VMamba', 'Vim']
+__all__ = ['AFMNet', 'BANet', 'RS3MambaBackbone', 'RSMamba', 'ResT', 'VMamba', 'Vim']

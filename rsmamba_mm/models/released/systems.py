@@ -18,6 +18,7 @@ from .files import Converted, verify_tensors
 
 # each a module beside this one, named as the folder of its configs
 SYSTEMS = (
+    'afmnet',
     'banet',
     'cmunet',
     'dcswin',
