@@ -55,6 +55,11 @@ def shrink(model: dict) -> None:
     if model['backbone']['type'] == 'AFMNet':
         _shrink_afmnet(model)
         return
+    if model['backbone']['type'] == 'VMamba':
+        settings = dict(MODELS.get('VMamba')._arch_settings(model['backbone']['arch']))
+        model['backbone']['arch'] = {**settings, 'embed_dims': WIDTHS, 'depths': (1, 1, 1, 1)}
+        model['head'].update(in_channels=WIDTHS[-1])
+        return
     if model['backbone']['type'] == 'RS3MambaBackbone':
         _shrink_rs3mamba(model)
         return

@@ -20,8 +20,14 @@ ROOT = Path(__file__).parents[1]
 CONFIGS = sorted((ROOT / 'configs').glob('[!_]*/*.py'))
 SEGMENTERS = [path for path in CONFIGS if path.parent.name == 'unetmamba' and '_baseline_' not in path.stem]
 BANDS = ROOT / 'configs/rsmamba/rsmamba-b_folder-4bands-224px.py'
-SCENES = ('afmnet', 'baselines', 'rsmamba', 'vim', 'vmamba')
-CLASSIFIERS = [path for path in CONFIGS if path.parent.name in SCENES and path != BANDS]
+SCENES = ('baselines', 'rsmamba', 'afmnet', 'vim', 'vmamba')
+# of the peers one config of each model: the others differ in the data alone
+CLASSIFIERS = [
+    path
+    for path in CONFIGS
+    if path.parent.name in SCENES[:2] or (path.parent.name in SCENES and 'ucmerced' in path.stem)
+]
+CLASSIFIERS.remove(BANDS)
 PEERS = {path.parent.name for path in CONFIGS} - {*SCENES, 'unetmamba'}
 OTHERS = [path for path in CONFIGS if path.parent.name in PEERS and path.stem.endswith('_vaihingen224')]
 OTHERS += [path for path in CONFIGS if path.stem.endswith('_baseline_vaihingen-512x512')]
