@@ -198,8 +198,15 @@ class VSSBlock(BaseModule):
     ) -> None:
         super().__init__(init_cfg)
         self.norm = nn.LayerNorm(dim)
-        scanned = dict(orders=orders, shuffle_seed=shuffle_seed, gated=gated, conv_bias=conv_bias)
-        self.op = SS2D(dim, d_state, ssm_ratio, **scanned)
+        self.op = SS2D(
+            dim,
+            d_state,
+            ssm_ratio,
+            orders=orders,
+            shuffle_seed=shuffle_seed,
+            gated=gated,
+            conv_bias=conv_bias,
+        )
         self.drop_path = DropPath(drop_path)
         if mlp_ratio > 0:
             self.norm2 = nn.LayerNorm(dim)
