@@ -11,6 +11,7 @@ import cv2
 import numpy as np
 import pytest
 import torch
+import yapf.yapflib.yapf_api  # noqa: F401 - writes its grammar once, before workers would do so at once
 
 ROOT = Path(__file__).parents[1]
 MEMORY = 4 * 2**30  # bytes for a worker and the processes it starts
