@@ -1,5 +1,7 @@
 """AFM-Net: the published outputs, sizes, losses and errors."""
 
+import re
+
 import pytest
 import torch
 from golden import ROOT, expected_of, state_of
@@ -8,6 +10,7 @@ from mmengine.registry import MODELS, init_default_scope
 from mmpretrain.structures import DataSample
 from model_tester import ModelTester
 
+from rsmamba_mm.errors import OptionError
 from rsmamba_mm.layers.experts import Experts
 from rsmamba_mm.layers.rope import rotary_angles, rotate
 from rsmamba_mm.layers.rotary_mamba import RotaryMambaBlock
@@ -20,6 +23,24 @@ PUBLISHED = [
     ('AFMNet_released_moe', 'afmnet/afmnet-released_ucmerced.py', 245_597_961),
     ('AFMNet_dense_moe8', 'afmnet/afmnet-dense-moe8_ucmerced.py', 50_581_833),
 ]
+
+
+@pytest.mark.slow
+def test_other_experts_convert_with_the_config_of_their_model(tmp_path):
+    tensors = state_of('AFMNet_dense_moe8')
+    gate = 'fusion_moe_layer.gate.gate_proj.weight'
+    tensors[gate] = tensors[gate][:4]
+    tensors = {name: x for name, x in tensors.items() if not re.search(r'experts\.[4-7]\.', name)}
+    with pytest.raises(OptionError, match='no config of this package has this variant of afmnet: give'):
+        convert_released('afmnet', tensors)
+    config = tmp_path / 'four.py'
+    base = ROOT / 'configs/_base_/models/afmnet_dense-moe8.py'
+    config.write_text(f"_base_ = '{base}'\nmodel = dict(head=dict(num_experts=4))\n")
+    converted = convert_released('afmnet', tensors, str(config))
+    model_of(converted).load_state_dict(converted.state_dict, assign=True)
+    del tensors['fusion_moe_layer.experts.3.w2.weight']
+    with pytest.raises(OptionError, match=r'a gate of 4 experts lacks head\.experts\.routed\.3\.w2'):
+        convert_released('afmnet', tensors)
 
 
 class TestAFMNet(ModelTester):
