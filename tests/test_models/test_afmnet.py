@@ -1,13 +1,19 @@
 """AFM-Net: the published outputs, sizes, losses and errors."""
 
+import re
+
 import pytest
 import torch
 from golden import ROOT, expected_of, state_of
 from mmengine.config import Config
 from mmengine.registry import MODELS, init_default_scope
 from mmpretrain.structures import DataSample
+from model_tester import ModelTester
 
+from rsmamba_mm.errors import OptionError
+from rsmamba_mm.layers.experts import Experts
 from rsmamba_mm.layers.rope import rotary_angles, rotate
+from rsmamba_mm.layers.rotary_mamba import RotaryMambaBlock
 from rsmamba_mm.models.backbones import afmnet
 from rsmamba_mm.models.released import convert_released
 from rsmamba_mm.models.released.systems import model_of
@@ -17,6 +23,46 @@ PUBLISHED = [
     ('AFMNet_released_moe', 'afmnet/afmnet-released_ucmerced.py', 245_597_961),
     ('AFMNet_dense_moe8', 'afmnet/afmnet-dense-moe8_ucmerced.py', 50_581_833),
 ]
+
+
+@pytest.mark.slow
+def test_other_experts_convert_with_the_config_of_their_model(tmp_path):
+    tensors = state_of('AFMNet_dense_moe8')
+    gate = 'fusion_moe_layer.gate.gate_proj.weight'
+    tensors[gate] = tensors[gate][:4]
+    tensors = {name: x for name, x in tensors.items() if not re.search(r'experts\.[4-7]\.', name)}
+    with pytest.raises(OptionError, match='no config of this package has this variant of afmnet: give'):
+        convert_released('afmnet', tensors)
+    config = tmp_path / 'four.py'
+    base = ROOT / 'configs/_base_/models/afmnet_dense-moe8.py'
+    config.write_text(f"_base_ = '{base}'\nmodel = dict(head=dict(num_experts=4))\n")
+    converted = convert_released('afmnet', tensors, str(config))
+    model_of(converted).load_state_dict(converted.state_dict, assign=True)
+    del tensors['fusion_moe_layer.experts.3.w2.weight']
+    with pytest.raises(OptionError, match=r'a gate of 4 experts lacks head\.experts\.routed\.3\.w2'):
+        convert_released('afmnet', tensors)
+
+
+class TestAFMNet(ModelTester):
+    config = dict(
+        type='AFMNet',
+        cnn=dict(
+            type='mmpretrain.ResNet', depth=18, base_channels=8, stem_channels=8, out_indices=(1, 2, 3)
+        ),
+        cnn_channels=(16, 32, 64),
+        embed_dims=16,
+        num_layers=3,
+        mamba_indices=(0, 1, 2),
+        channels=8,
+        planes=(4, 4, 4),
+        aggregation='dense',
+        img_size=64,
+    )
+    sizes = [(64, 64), (75, 50)]
+    half_error = 0.1  # batch normalisation over few pixels
+
+    def shapes(self, batch, size):
+        return [(batch, 48)]
 
 
 def small(**backbone):
@@ -80,6 +126,47 @@ def test_scalar_product_of_turned_tokens_follows_their_distance():
         return (rotate(q, angles[a][None]) * rotate(k, angles[b][None])).sum()
 
     torch.testing.assert_close(product((0, 1), (2, 3)), product((2, 2), (4, 4)))
+
+
+def test_a_block_is_a_plain_mamba_along_each_path():
+    """Written out path by path, with the rotary embedding as products of complex numbers."""
+    block, x = RotaryMambaBlock(16, 3).double(), torch.randn(2, 13, 16, dtype=torch.float64)
+    frequencies = 10000.0 ** (-torch.arange(4, dtype=torch.float64) / 4)
+    turns = torch.ones(13, 8, dtype=torch.complex128)  # the first place is not turned
+    for place in range(12):
+        angles = torch.cat([n * frequencies for n in divmod(place, 4)])
+        turns[place + 1] = torch.polar(torch.ones_like(angles), angles)
+    place = torch.arange(13)
+    orders = torch.stack([place, place.flip(0), torch.randperm(13)])
+    outs = []
+    for order in orders:
+        pairs = torch.view_as_complex(x[:, order].unflatten(-1, (-1, 2)))
+        path = torch.view_as_real(pairs * turns).flatten(-2)
+        outs.append((path + block.mixer(block.norm(path), place[None]))[:, order.argsort()])
+    weights = block.gate(torch.cat([out.mean(1) for out in outs], 1)).softmax(-1)
+    expected = sum(weights[:, k, None, None] * out for k, out in enumerate(outs))
+    angles = torch.nn.functional.pad(rotary_angles(3, 4, 16), (0, 0, 1, 0))
+    torch.testing.assert_close(block(x, orders, angles), expected, rtol=1e-5, atol=1e-6)
+
+
+def test_experts_one_by_one_and_their_balance():
+    experts, x = Experts(12, 7, 8, 2, 3).double(), torch.randn(2, 12, dtype=torch.float64)
+
+    def glu(one, w1, w2, w3):
+        return w2 @ (torch.nn.functional.silu(w1 @ one) * (w3 @ one))
+
+    expected, share = [], torch.zeros(7, dtype=torch.float64)
+    for one in x:
+        p = experts.gate(one).softmax(-1)
+        y = glu(one, experts.shared_w1, experts.shared_w2, experts.shared_w3)
+        for e in p.argsort(descending=True)[:3]:
+            y = y + p[e] * glu(one, experts.w1[e], experts.w2[e], experts.w3[e])
+            share[e] += 0.5
+        expected.append(y)
+    y, balance = experts(x)
+    torch.testing.assert_close(y, torch.stack(expected), rtol=1e-5, atol=1e-6)
+    even = 7 * (share * experts.gate(x).softmax(-1).mean(0)).sum()
+    torch.testing.assert_close(balance.double(), even, rtol=1e-5, atol=1e-6)
 
 
 @pytest.mark.parametrize(

@@ -24,7 +24,7 @@ AGGREGATIONS = ('concat', 'dense')
 
 @MODELS.register_module()
 class AFMNet(BaseModule):
-    """Backbone of AFM-Net, to be followed by :class:`MoEClsHead`.
+    """Backbone of AFM-Net (Tang et al., 2025, arXiv:2510.27155), to be followed by :class:`MoEClsHead`.
 
     Three maps of a CNN and the tokens after three blocks of a Mamba branch are brought to one width and to
     the token grid, joined level by level, pooled and concatenated. Kept as released: the rotary embedding

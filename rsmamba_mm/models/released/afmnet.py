@@ -64,8 +64,8 @@ _DATA = {21: 'ucmerced', 30: 'aid', 45: 'resisc45'}  # by the number of their cl
 def convert(tensors: dict[str, Tensor]) -> Converted:
     """A released AFM-Net of any number of classes and experts.
 
-    The two published variants have configs here. Of others the model is built by the shapes, which do not
-    tell how many experts are active: six of 64, as released, and else two.
+    The two published variants have configs here. The shapes do not tell how many experts are active, so
+    that others need the config of their model.
     """
     left_out = [name for name in tensors if name.startswith(_UNUSED)]
     state_dict = rename(
@@ -73,7 +73,7 @@ def convert(tensors: dict[str, Tensor]) -> Converted:
     )
     for pattern, ours in _RULES:
         state_dict = {pattern.sub(ours, name): x for name, x in state_dict.items()}
-    experts, channels = needed(state_dict, 'head.experts.gate.weight', 'AFM-Net').shape
+    experts = len(needed(state_dict, 'head.experts.gate.weight', 'AFM-Net'))
     for w in ('w1', 'w2', 'w3'):
         names = [f'head.experts.routed.{e}.{w}.weight' for e in range(experts)]
         if absent := [name for name in names if name not in state_dict]:
@@ -87,20 +87,7 @@ def convert(tensors: dict[str, Tensor]) -> Converted:
     variant = {(False, 64, 1408, 2): 'released', (True, 8, 768, 1): 'dense-moe8'}.get(
         (dense, experts, inner, shared)
     )
-    if variant is not None:
-        config = f'rsmamba_mm::afmnet/afmnet-{variant}_{_DATA.get(classes, "aid")}.py'
-        return Converted(state_dict, config, classes, left_out)
-    model = dict(
-        type='mmpretrain.ImageClassifier',
-        backbone=dict(type='AFMNet', aggregation='dense' if dense else 'concat'),
-        head=dict(
-            type='MoEClsHead',
-            num_classes=classes,
-            in_channels=channels,
-            num_experts=experts,
-            inner=inner,
-            shared=shared,
-            topk=min(experts, 6 if experts == 64 else 2),
-        ),
+    config = (
+        None if variant is None else f'rsmamba_mm::afmnet/afmnet-{variant}_{_DATA.get(classes, "aid")}.py'
     )
-    return Converted(state_dict, model, classes, left_out)
+    return Converted(state_dict, config, classes, left_out)
