@@ -16,6 +16,7 @@ _LAZY = {
     'BANet': 'rsmamba_mm.models',
     'RS3MambaBackbone': 'rsmamba_mm.models',
     'VMamba': 'rsmamba_mm.models',
+    'Vim': 'rsmamba_mm.models',
     'CMUNetDecoder': 'rsmamba_mm.models',
     'DCFAM': 'rsmamba_mm.models',
     'MambaSegDecoder': 'rsmamba_mm.models',

@@ -21,7 +21,7 @@ from rsmamba_mm.errors import MissingDataError
 
 ROOT = Path(__file__).parents[1]
 CONFIGS = sorted(path for path in (ROOT / 'configs').glob('*/*.py') if path.parent.name != '_base_')
-RSMAMBA = [path for path in CONFIGS if path.parent.name == 'rsmamba']
+SEQUENCES = [path for path in CONFIGS if path.parent.name in ('rsmamba', 'vim')]
 SEGMENTERS = [path for path in CONFIGS if re.search(r'_vaihingen|\d{3}x\d{3}', path.stem)]
 BASELINES = [path for path in CONFIGS if path.parent.name == 'baselines']
 ABLATIONS = (ROOT / 'configs/rsmamba/README.md').read_text().partition('## Ablations')[2]
@@ -262,7 +262,7 @@ def test_missing_land_cover_is_said_at_once(path, tmp_path):
     assert not (tmp_path / 'run').exists() or 'dubai' in path.stem or 'uavid' in path.stem
 
 
-@pytest.mark.parametrize('path', RSMAMBA, ids=lambda path: path.stem)
+@pytest.mark.parametrize('path', SEQUENCES, ids=lambda path: path.stem)
 def test_weight_decay_spares_what_it_should(path):
     from mmengine.optim import build_optim_wrapper
     from mmengine.registry import MODELS, init_default_scope

@@ -20,12 +20,13 @@ ROOT = Path(__file__).parents[1]
 CONFIGS = sorted((ROOT / 'configs').glob('[!_]*/*.py'))
 SEGMENTERS = [path for path in CONFIGS if path.parent.name == 'unetmamba' and '_baseline_' not in path.stem]
 BANDS = ROOT / 'configs/rsmamba/rsmamba-b_folder-4bands-224px.py'
-CLASSIFIERS = [path for path in CONFIGS if path.parent.name in ('rsmamba', 'baselines') and path != BANDS]
-PEERS = {path.parent.name for path in CONFIGS} - {'rsmamba', 'baselines', 'unetmamba'}
+SCENES = ('baselines', 'rsmamba', 'vim')
+CLASSIFIERS = [path for path in CONFIGS if path.parent.name in SCENES and path != BANDS]
+PEERS = {path.parent.name for path in CONFIGS} - {*SCENES, 'unetmamba'}
 OTHERS = [path for path in CONFIGS if path.parent.name in PEERS and path.stem.endswith('_vaihingen224')]
 OTHERS += [path for path in CONFIGS if path.stem.endswith('_baseline_vaihingen-512x512')]
 WINNER = 1
-FAST = ('rsmamba', 'resnet18_ucmerced')
+FAST = ('rsmamba', 'resnet18_ucmerced', 'vim-mini')
 
 
 def small(path: Path):

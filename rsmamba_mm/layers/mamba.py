@@ -1,4 +1,4 @@
-"""The Mamba-1 mixer, along one scan order or several with shared weights."""
+"""The Mamba-1 mixer, along one scan order or several, with weights shared or of each order."""
 
 from __future__ import annotations
 
@@ -52,7 +52,8 @@ def check_sizes(owner: str, **sizes: int) -> None:
 
 
 class MultiPathMamba(BaseModule):
-    """Mamba mixer whose weights several scan orders share (RSMamba, arXiv:2403.19654, Sec. III-C).
+    """Mamba mixer along several scan orders, which share their weights (RSMamba, arXiv:2403.19654,
+    Sec. III-C) or, between the projections, have each its own (Vim, arXiv:2401.09417, Sec. 3.3).
 
     With one order it is the plain Mamba mixer (arXiv:2312.00752). With several, the paths' outputs
     ``o_k`` are averaged or gated: ``g = softmax(W_g · concat_k(mean_L(o_k)))``, ``Σ_k g_k o_k``.
@@ -75,6 +76,9 @@ class MultiPathMamba(BaseModule):
             ``'identity'``, the convolution alone, a gated CNN (MambaOut, arXiv:2405.07992, Sec. 3.3); or
             ``'conv'``, the same with as many more taps as the scan has parameters for each channel,
             ``2 * dt_rank + 3 * d_state + 2``, so that both have equally many. Defaults to ``'selective'``.
+        weight_sets (int): Sets of convolution, step, B, C, A and D: 1, which all orders share, or as many
+            as there are orders, one for each in turn, stacked along the first axis of the parameters.
+            Defaults to 1.
         init_cfg (dict, optional): Initialisation of the linear layers; the step size, ``A_log`` and
             ``D`` are always initialised as in Mamba. Defaults to None.
 
@@ -95,6 +99,7 @@ class MultiPathMamba(BaseModule):
         conv_bias: bool = True,
         bias: bool = False,
         scan: str = 'selective',
+        weight_sets: int = 1,
         init_cfg: dict | list[dict] | None = None,
     ) -> None:
         super().__init__(init_cfg)
@@ -103,22 +108,30 @@ class MultiPathMamba(BaseModule):
         d_inner = 2 * d_model if d_inner is None else d_inner
         dt_rank = math.ceil(d_model / 16) if dt_rank is None else dt_rank
         check_sizes(
-            'Mamba', d_model=d_model, d_inner=d_inner, d_state=d_state, d_conv=d_conv, dt_rank=dt_rank
+            'Mamba',
+            d_model=d_model,
+            d_inner=d_inner,
+            d_state=d_state,
+            d_conv=d_conv,
+            dt_rank=dt_rank,
+            weight_sets=weight_sets,
         )
         self.d_model, self.d_inner, self.d_state, self.dt_rank = d_model, d_inner, d_state, dt_rank
         self.dt_range = (dt_min, dt_max, dt_init_floor)
-        self.scan = scan
+        self.scan, self.weight_sets = scan, weight_sets
         if scan == 'conv':
             d_conv += 2 * dt_rank + 3 * d_state + 2
 
         self.in_proj = nn.Linear(d_model, 2 * d_inner, bias=bias)
-        # holds the parameters under the published names; the convolution itself is an op
-        self.conv1d = nn.Conv1d(d_inner, d_inner, d_conv, groups=d_inner, bias=conv_bias)
+        # these hold the parameters under the published names, initialised alike in every set; the operators
+        # take them apart
+        rows = weight_sets * d_inner
+        self.conv1d = nn.Conv1d(rows, rows, d_conv, groups=rows, bias=conv_bias)
         if scan == 'selective':
-            self.x_proj = nn.Linear(d_inner, dt_rank + 2 * d_state, bias=False)
-            self.dt_proj = nn.Linear(dt_rank, d_inner)
-            self.A_log = nn.Parameter(torch.empty(d_inner, d_state))
-            self.D = nn.Parameter(torch.empty(d_inner))
+            self.x_proj = nn.Linear(d_inner, weight_sets * (dt_rank + 2 * d_state), bias=False)
+            self.dt_proj = nn.Linear(dt_rank, rows)
+            self.A_log = nn.Parameter(torch.empty(rows, d_state))
+            self.D = nn.Parameter(torch.empty(rows))
         self.out_proj = nn.Linear(d_inner, d_model, bias=bias)
         self._init_ssm()
 
@@ -144,20 +157,33 @@ class MultiPathMamba(BaseModule):
 
         Returns:
             Tensor: ``(B, K, L, E)`` in token order.
+
+        Raises:
+            ValueError: If ``weight_sets`` is neither 1 nor K.
         """
-        conv = (self.conv1d.weight.squeeze(1), self.conv1d.bias)
+        if self.weight_sets not in (1, len(orders)):
+            raise ValueError(
+                f'Mamba: weight_sets must be 1 or the number of scan orders, {len(orders)}, got '
+                f'{self.weight_sets}'
+            )
+        bias = self.conv1d.bias
+        conv = self._sets(self.conv1d.weight.squeeze(1)), None if bias is None else self._sets(bias)
         if self.scan != 'selective':
             return multi_order_conv1d(u, *conv, orders)
         return mamba_inner(
             u,
             *conv,
-            self.x_proj.weight,
-            self.dt_proj.weight,
-            self.dt_proj.bias,
-            -torch.exp(self.A_log.to(compute_dtype(self.A_log))),
-            self.D,
+            self._sets(self.x_proj.weight),
+            self._sets(self.dt_proj.weight),
+            self._sets(self.dt_proj.bias),
+            -torch.exp(self._sets(self.A_log).to(compute_dtype(self.A_log))),
+            self._sets(self.D),
             orders,
         )
+
+    def _sets(self, stacked: Tensor) -> Tensor:
+        """The one set, or each in a row of its own."""
+        return stacked if self.weight_sets == 1 else stacked.unflatten(0, (self.weight_sets, -1))
 
     def forward(self, x: Tensor, orders: Tensor, gate: nn.Module | None = None) -> Tensor:
         """Mix tokens.

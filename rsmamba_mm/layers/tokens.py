@@ -59,12 +59,13 @@ class ClassSlots:
 
     def split(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Patch tokens ``(B, L, C)`` and class tokens ``(B, n, C)`` of a sequence ``(B, L + n, C)``."""
-        slots = self.indices(x.shape[1] - self.count)
-        if not slots:
+        if not self.count:
             return x, x[:, :0]
-        is_patch = torch.ones(x.shape[1], dtype=torch.bool, device=x.device)
-        is_patch[slots] = False
-        return x[:, is_patch], x[:, slots]
+        head, middle, tail = CLS_POSITIONS[self.position]
+        patches = x.shape[1] - self.count
+        half = patches // 2
+        before, first, between, second, after = x.split([head, half, middle, patches - half, tail], 1)
+        return torch.cat([first, second], 1), torch.cat([before, between, after], 1)
 
 
 NO_CLASS_TOKENS = ClassSlots('none')

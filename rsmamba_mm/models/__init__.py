@@ -6,7 +6,7 @@ Heads and segmentors are mmseg's and are registered where mmsegmentation is inst
 from importlib.util import find_spec
 
 from .. import _openmmlab  # noqa: F401 - cures come first
-from .backbones import BANet, ResT, RS3MambaBackbone, RSMamba, VMamba
+from .backbones import BANet, ResT, RS3MambaBackbone, RSMamba, Vim, VMamba
 from .complexity import count_scans
 from .losses import (
     LovaszSoftmaxLoss,
@@ -32,6 +32,7 @@ __all__ = [
     'SoftmaxFocalLoss',
     'UNetFormerDecoder',
     'VMamba',
+    'Vim',
 ]
 
 if find_spec('mmseg') is not None:

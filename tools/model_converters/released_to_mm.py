@@ -5,7 +5,7 @@ NAME is the folder of its configs (``banet``, ``dcswin``, ``unetmamba``, …), o
 of any of these files. Plain files and those of Lightning are read, nothing but tensors and class names; the
 variant and the number of classes are told by the shapes. Every tensor is compared with the model: what is
 missing, surplus or of another shape is named, and nothing is written. ``--to released`` is the way back of
-rest, rsmamba and unetmamba: a checkpoint of ours becomes a file for the authors' code.
+rest, rsmamba, unetmamba and vim: a checkpoint of ours becomes a file for the authors' code.
 """
 
 from __future__ import annotations
@@ -73,7 +73,7 @@ def convert(args: argparse.Namespace) -> str:
     try:
         if back:
             release = module.release(tensors)
-            tensors = release.get('state_dict', release)
+            tensors = release.get('state_dict') or release.get('model') or release
         found = convert_released(args.name, tensors, args.config, not args.without_auxiliary)
         classes, said = order_classes(found, classes, args.config)
     except OptionError as error:

@@ -6,6 +6,7 @@ optim_wrapper = dict(
     paramwise_cfg=dict(
         norm_decay_mult=0.0,
         bias_decay_mult=0.0,
+        flat_decay_mult=0.0,  # RMSNorm, no norm to MMEngine
         custom_keys={
             '.A_log': dict(decay_mult=0.0),
             '.D': dict(decay_mult=0.0),

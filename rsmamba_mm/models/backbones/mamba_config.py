@@ -29,12 +29,13 @@ WITHOUT_EFFECT = {
 }
 
 
-def mixer_options(options: Mapping, embed_dims: int) -> dict:
+def mixer_options(options: Mapping, embed_dims: int, owner: str = 'RSMamba') -> dict:
     """Options of a mixer by the names of :class:`rsmamba_mm.layers.MultiPathMamba`.
 
     Args:
         options (Mapping): By those names or by MambaConfig's.
         embed_dims (int): Channels of the tokens, which ``hidden_size`` may repeat.
+        owner (str): What the messages call the model. Defaults to ``'RSMamba'``.
 
     Returns:
         dict: Without those that have no effect.
@@ -44,20 +45,20 @@ def mixer_options(options: Mapping, embed_dims: int) -> dict:
         TypeError: If an option is unknown.
     """
     idle = {**WITHOUT_EFFECT, 'hidden_size': ((embed_dims,), "it is the arch's embed_dims")}
-    known = [*NAMES, *NAMES.values(), 'scan']
+    known = [*NAMES, *NAMES.values(), 'scan', 'weight_sets']
     named = {}
     for key, value in options.items():
         if key in known:
             named[NAMES.get(key, key)] = value
         elif key not in idle:
             raise TypeError(
-                f'RSMamba: unknown option {key!r} in layer_cfgs. Known options: '
+                f'{owner}: unknown option {key!r} in layer_cfgs. Known options: '
                 f'{", ".join([*known, *idle])}.'
             )
         elif value not in idle[key][0]:
             accepted, reason = idle[key]
             raise ValueError(
-                f'RSMamba: layer_cfgs has {key}={value!r}, but {reason}: leave it out, or give '
+                f'{owner}: layer_cfgs has {key}={value!r}, but {reason}: leave it out, or give '
                 f'{" or ".join(map(repr, accepted))}'
             )
     return named

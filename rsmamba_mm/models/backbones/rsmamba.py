@@ -127,23 +127,24 @@ class RSMamba(BaseModule):
         init_cfg: dict | list[dict] | None = None,
     ) -> None:
         super().__init__(init_cfg)
+        name = type(self).__name__
         arch = self._arch_settings(arch)
         self.embed_dims, self.num_layers = arch['embed_dims'], arch['num_layers']
         self.pe_type, self.cls_position = pe_type, cls_position
         self.slots = ClassSlots(cls_position)
-        self.out_type = _choice('out_type', out_type, OUT_TYPES)
+        self.out_type = _choice(f'{name}: unknown out_type', out_type, OUT_TYPES)
         if out_type == 'cls_token' and cls_position == 'none':
             raise ValueError(
-                "RSMamba: out_type='cls_token' needs a class token: set cls_position to "
+                f"{name}: out_type='cls_token' needs a class token: set cls_position to "
                 "'head', 'tail', 'head_tail' or 'middle'"
             )
-        self.orders, merge = _paths(path_type)
+        self.orders, merge = _paths(name, path_type)
         if eval_shuffles < 1:
-            raise ValueError(f'RSMamba: eval_shuffles must be at least 1, got {eval_shuffles}')
+            raise ValueError(f'{name}: eval_shuffles must be at least 1, got {eval_shuffles}')
         self.out_indices = self._block_indices(out_indices)
         if not -1 <= frozen_stages <= self.num_layers:
             raise ValueError(
-                f'RSMamba: frozen_stages must be in -1 … {self.num_layers}, got {frozen_stages}'
+                f'{name}: frozen_stages must be in -1 … {self.num_layers}, got {frozen_stages}'
             )
         self.frozen_stages = frozen_stages
         self.final_norm = final_norm
@@ -301,36 +302,45 @@ class RSMamba(BaseModule):
     # construction and checkpoints --------------------------------------------------------------
 
     def _arch_settings(self, arch: str | dict) -> dict:
+        name = type(self).__name__
         if isinstance(arch, str):
-            return self.arch_zoo[_choice('arch', arch.lower(), self.arch_zoo)]
+            return self.arch_zoo[_choice(f'{name}: unknown arch', arch.lower(), self.arch_zoo)]
         keys = {'embed_dims', 'num_layers', 'feedforward_channels'}
         if not isinstance(arch, Mapping) or set(arch) != keys:
             raise TypeError(
-                f'RSMamba: a custom arch is a dict of exactly {", ".join(sorted(keys))}, got {arch!r}'
+                f'{name}: a custom arch is a dict of exactly {", ".join(sorted(keys))}, got {arch!r}'
             )
         for key, value in arch.items():
             if not isinstance(value, int) or value < 1:
-                raise ValueError(f'RSMamba: arch {key} must be a positive integer, got {value!r}')
+                raise ValueError(f'{name}: arch {key} must be a positive integer, got {value!r}')
         return dict(arch)
 
     def _layer_options(self, layer_cfgs: dict | Sequence[dict], arch: dict) -> list[dict]:
         """Options of each mixer by its own argument names."""
+        name = type(self).__name__
         if isinstance(layer_cfgs, Mapping):
             layer_cfgs = [layer_cfgs] * self.num_layers
         if len(layer_cfgs) != self.num_layers:
             raise ValueError(
-                f'RSMamba: layer_cfgs lists {len(layer_cfgs)} layers, the arch has {self.num_layers}'
+                f'{name}: layer_cfgs lists {len(layer_cfgs)} layers, the arch has {self.num_layers}'
             )
         defaults = dict(d_inner=arch['feedforward_channels'])
-        return [{**defaults, **mixer_options(cfg, self.embed_dims)} for cfg in layer_cfgs]
+        options = [{**defaults, **mixer_options(cfg, self.embed_dims, name)} for cfg in layer_cfgs]
+        paths = len(self.orders)
+        for sets in {opts.get('weight_sets', 1) for opts in options} - {1, paths}:
+            raise ValueError(
+                f'{name}: weight_sets in layer_cfgs must be 1 or the number of scan orders, {paths}, '
+                f'got {sets!r}'
+            )
+        return options
 
     def _block_indices(self, out_indices: int | Sequence[int]) -> tuple[int, ...]:
         indices = [out_indices] if isinstance(out_indices, int) else list(out_indices)
         for index in indices:
             if not -self.num_layers <= index < self.num_layers:
                 raise ValueError(
-                    f'RSMamba: out_indices has {index}, but the blocks are 0 … {self.num_layers - 1} '
-                    '(or negative, from the end)'
+                    f'{type(self).__name__}: out_indices has {index}, but the blocks are '
+                    f'0 … {self.num_layers - 1} (or negative, from the end)'
                 )
         return tuple(index % self.num_layers for index in indices)
 
@@ -371,18 +381,18 @@ class RSMamba(BaseModule):
         )
 
 
-def _choice(option: str, value: str, valid) -> str:
+def _choice(unknown: str, value: str, valid) -> str:
     if not isinstance(value, str) or value not in valid:
-        raise ValueError(f'RSMamba: unknown {option} {value!r}. Choose from: {", ".join(valid)}.')
+        raise ValueError(f'{unknown} {value!r}. Choose from: {", ".join(valid)}.')
     return value
 
 
-def _paths(path_type: str | Sequence[str] | dict) -> tuple[tuple[str, ...], str]:
+def _paths(owner: str, path_type: str | Sequence[str] | dict) -> tuple[tuple[str, ...], str]:
     """Scan orders and merge of a path type."""
     if isinstance(path_type, str):
         if path_type not in PATH_TYPES:
             raise ValueError(
-                f'RSMamba: unknown path_type {path_type!r}. Choose from: {", ".join(PATH_TYPES)}; or '
+                f'{owner}: unknown path_type {path_type!r}. Choose from: {", ".join(PATH_TYPES)}; or '
                 "give a list of scan orders, or dict(orders=[…], merge='gate' or 'mean')."
             )
         return PATH_TYPES[path_type]
@@ -391,9 +401,9 @@ def _paths(path_type: str | Sequence[str] | dict) -> tuple[tuple[str, ...], str]
         unknown = set(path_type) - {'orders', 'merge'}
         if unknown or 'orders' not in path_type:
             raise TypeError(
-                "RSMamba: path_type as a dict has the keys 'orders' and, optionally, 'merge', got "
+                f"{owner}: path_type as a dict has the keys 'orders' and, optionally, 'merge', got "
                 f'{dict(path_type)!r}'
             )
-        merge = _choice('merge in path_type', path_type.get('merge', merge), MERGES)
+        merge = _choice(f'{owner}: unknown merge in path_type', path_type.get('merge', merge), MERGES)
         path_type = path_type['orders']
-    return known_orders('RSMamba: path_type', path_type), merge
+    return known_orders(f'{owner}: path_type', path_type), merge

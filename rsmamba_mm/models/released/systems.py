@@ -28,6 +28,7 @@ SYSTEMS = (
     'rsmamba',
     'unetformer',
     'unetmamba',
+    'vim',
 )
 
 

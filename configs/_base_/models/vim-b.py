@@ -1,0 +1,3 @@
+_base_ = './vim-t.py'
+
+model = dict(backbone=dict(arch='base'), head=dict(in_channels=768))
