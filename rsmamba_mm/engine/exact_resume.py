@@ -20,7 +20,7 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 
 from ..errors import OptionError
 
-STATES = 'random_states'  # of each rank, in a checkpoint
+STATES = 'random_states'  # of each rank, in a checkpoint's message hub, which no published model has
 
 
 @LOOPS.register_module()
@@ -212,10 +212,10 @@ class _States(Hook):
         if get_world_size() == 1:
             self.before_saving(runner)
         if self.gathered is not None:
-            checkpoint[STATES], self.gathered = self.gathered, None
+            checkpoint['message_hub'][STATES], self.gathered = self.gathered, None
 
     def after_load_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
-        self.loaded = checkpoint.get(STATES)
+        self.loaded = checkpoint.get('message_hub', {}).get(STATES)
 
     def before_train(self, runner: Runner) -> None:
         if self.loop.iter == 0:
