@@ -1,4 +1,4 @@
-"""Published outputs of other segmenters, where they are, whose weights follow from their names; and what
+"""Published outputs of other networks, where they are, whose weights follow from their names; and what
 holds for each of them."""
 
 from pathlib import Path
@@ -86,3 +86,37 @@ def assert_learns(model: nn.Module, classes: int, names: set[str]) -> None:
     total.backward()
     assert total.isfinite()
     assert not [name for name, p in model.named_parameters() if p.grad is None]
+
+
+def classifier(config: str, **backbone) -> nn.Module:
+    """The model of a config of scene classification, with other options of its backbone."""
+    pytest.importorskip('mmpretrain')
+    init_default_scope('mmpretrain')
+    cfg = Config.fromfile(ROOT / 'configs' / f'{config}.py').model
+    cfg.backbone.update(backbone)
+    return MODELS.build(cfg)
+
+
+def logits_of(model: nn.Module, images: Tensor) -> Tensor:
+    """Of a classifier."""
+    return model.head(model.extract_feat(images))
+
+
+def assert_published_logits(name: str, model: nn.Module, tolerance: float) -> None:
+    """The logits are the published ones, to a share of their standard deviation."""
+    image, arrays = expected_of(name)
+    with torch.no_grad():
+        error = (logits_of(model.eval(), image) - arrays['out']).abs().max() / arrays['out_mean_std'][1]
+    assert error < tolerance, f'{name}: {error:.1e} of the standard deviation'
+
+
+def assert_formulation(name: str, model: nn.Module, size: tuple[int, int]) -> None:
+    """What the benchmarks compare with, on the weights of a model, has its logits and gradients."""
+    published = run_path(str(ROOT / f'tools/analysis_tools/published/{name}.py'))[f'published_{name}']
+    model, images, results = model.double().train(), torch.randn(2, 3, *size, dtype=torch.float64), []
+    for forward in (lambda x: logits_of(model, x), published(model)):
+        model.zero_grad()
+        y = forward(images)
+        y.square().sum().backward()
+        results.append([y.detach(), *(p.grad.clone() for p in model.parameters())])
+    torch.testing.assert_close(*results)

@@ -1,13 +1,8 @@
-from pathlib import Path
-from runpy import run_path
-
 import pytest
 import torch
 import torch.nn.functional as F
 from commands import call
-from golden import expected_of, state_of
-from mmengine.config import Config
-from mmengine.registry import MODELS, init_default_scope
+from golden import assert_formulation, assert_published_logits, classifier, state_of
 from model_tester import ModelTester
 from torch import Tensor, nn
 
@@ -17,7 +12,7 @@ from rsmamba_mm.models import Vim
 from rsmamba_mm.models.released import convert_released
 from rsmamba_mm.models.released.systems import system
 
-ROOT = Path(__file__).parents[2]
+CONFIG = 'vim/vim-t_ucmerced'
 TINY = dict(embed_dims=32, num_layers=3, feedforward_channels=64)
 
 
@@ -25,25 +20,13 @@ def tiny(**options) -> Vim:
     return Vim(**{**dict(arch=TINY, img_size=64), **options})
 
 
-def classifier(config: str = 'vim-t_ucmerced', **backbone) -> nn.Module:
-    pytest.importorskip('mmpretrain')
-    init_default_scope('mmpretrain')
-    cfg = Config.fromfile(ROOT / f'configs/vim/{config}.py').model
-    cfg.backbone.update(backbone)
-    return MODELS.build(cfg)
-
-
-def logits(model: nn.Module, images: Tensor) -> Tensor:
-    return model.head(model.extract_feat(images))
-
-
 @pytest.mark.parametrize(
     ('config', 'parameters'),
     [
-        ('vim-t_ucmerced', 6_959_061),
-        ('vim-t_aid', 6_960_798),
-        ('vim-t_resisc45', 6_963_693),
-        ('vim-mini_ucmerced-128px', 193_365),
+        ('vim/vim-t_ucmerced', 6_959_061),
+        ('vim/vim-t_aid', 6_960_798),
+        ('vim/vim-t_resisc45', 6_963_693),
+        ('vim/vim-mini_ucmerced-128px', 193_365),
     ],
 )
 def test_parameter_count(config, parameters):
@@ -53,27 +36,16 @@ def test_parameter_count(config, parameters):
 
 
 def test_published_outputs():
-    model = classifier().eval()
+    model = classifier(CONFIG)
     model.load_state_dict(convert_released('vim', state_of('Vim_Ti')).state_dict)
-    image, arrays = expected_of('Vim_Ti')
-    with torch.no_grad():
-        error = (logits(model, image) - arrays['out']).abs().max() / arrays['out_mean_std'][1]
-    assert error < 1e-5
+    assert_published_logits('Vim_Ti', model, 1e-5)
 
 
 @pytest.mark.parametrize('side', [64, 80], ids=['even', 'odd'])
 def test_published_formulation_gives_the_same(side):
     """Two calls of a plain Mamba, with their gradients; an odd number of tokens has another middle."""
-    published_vim = run_path(str(ROOT / 'tools/analysis_tools/published/vim.py'))['published_vim']
-    model = classifier('vim-mini_ucmerced-128px', img_size=side, stride=16).double().train()
-    images = torch.randn(2, 3, side, side, dtype=torch.float64)
-    results = []
-    for forward in (lambda x: logits(model, x), published_vim(model)):
-        model.zero_grad()
-        y = forward(images)
-        y.square().sum().backward()
-        results.append([y.detach(), *(p.grad.clone() for p in model.parameters())])
-    torch.testing.assert_close(*results)
+    model = classifier('vim/vim-mini_ucmerced-128px', img_size=side, stride=16)
+    assert_formulation('vim', model, (side, side))
 
 
 class TestVim(ModelTester):
@@ -187,7 +159,7 @@ def test_weights_of_each_order_can_start_as_shared_ones(scan):
 
 def released(classes: int = 7) -> dict[str, Tensor]:
     """The names of the published code, from a Vim-Ti with random weights."""
-    model = classifier()
+    model = classifier(CONFIG)
     model.head.fc = nn.Linear(192, classes)
     return system('vim').release(model.state_dict())['model']
 

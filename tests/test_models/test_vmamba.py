@@ -1,52 +1,33 @@
 """VMamba as a classifier; its first release and what holds for any encoder are in test_rs3mamba.py."""
 
-from pathlib import Path
-from runpy import run_path
-
 import pytest
 import torch
-from golden import expected_of, state_of
-from mmengine.config import Config
-from mmengine.registry import MODELS, init_default_scope
+from golden import assert_formulation, assert_published_logits, classifier, state_of
 from model_tester import ModelTester
-from torch import Tensor, nn
 
 from rsmamba_mm.errors import OptionError
 from rsmamba_mm.models import VMamba
 from rsmamba_mm.models.released import convert_released
 
-ROOT = Path(__file__).parents[2]
 LATER = dict(d_state=1, ssm_ratio=1.0, mlp_ratio=2.0, gated=False, conv_bias=False, overlap=True)
 TINY = dict(embed_dims=(8, 16, 16, 32), depths=(1, 1, 2, 1), **LATER)
-
-
-def classifier(config: str, **backbone) -> nn.Module:
-    pytest.importorskip('mmpretrain')
-    init_default_scope('mmpretrain')
-    cfg = Config.fromfile(ROOT / f'configs/vmamba/vmamba-{config}.py').model
-    cfg.backbone.update(backbone)
-    return MODELS.build(cfg)
-
-
-def logits(model: nn.Module, images: Tensor) -> Tensor:
-    return model.head(model.extract_feat(images))
 
 
 @pytest.mark.parametrize(
     ('config', 'parameters'),
     [
-        ('t-s2l5_ucmerced', 29_952_981),
-        ('t-s2l5_aid', 29_959_902),
-        ('t-s2l5_resisc45', 29_971_437),
-        ('t-s1l8_ucmerced', 29_496_213),
-        ('t-s1l8_aid', 29_503_134),
-        ('t-s1l8_resisc45', 29_514_669),
-        ('mini_ucmerced-128px', 281_461),
+        ('vmamba-t-s2l5_ucmerced', 29_952_981),
+        ('vmamba-t-s2l5_aid', 29_959_902),
+        ('vmamba-t-s2l5_resisc45', 29_971_437),
+        ('vmamba-t-s1l8_ucmerced', 29_496_213),
+        ('vmamba-t-s1l8_aid', 29_503_134),
+        ('vmamba-t-s1l8_resisc45', 29_514_669),
+        ('vmamba-mini_ucmerced-128px', 281_461),
     ],
 )
 def test_parameter_count(config, parameters):
     with torch.device('meta'):
-        model = classifier(config)
+        model = classifier(f'vmamba/{config}')
     assert sum(p.numel() for p in model.parameters()) == parameters
 
 
@@ -54,24 +35,13 @@ def test_parameter_count(config, parameters):
 def test_published_outputs(arch):
     found = convert_released('vmamba', state_of(f'VMamba_T_{arch}'))
     assert (found.config, found.left_out) == (f'rsmamba_mm::_base_/models/vmamba-t-{arch}.py', ())
-    model = classifier(f't-{arch}_ucmerced').eval()
+    model = classifier(f'vmamba/vmamba-t-{arch}_ucmerced')
     model.load_state_dict(found.state_dict)
-    image, arrays = expected_of(f'VMamba_T_{arch}')
-    with torch.no_grad():
-        error = (logits(model, image) - arrays['out']).abs().max() / arrays['out_mean_std'][1]
-    assert error < 2e-5
+    assert_published_logits(f'VMamba_T_{arch}', model, 2e-5)
 
 
 def test_published_formulation_gives_the_same():
-    published = run_path(str(ROOT / 'tools/analysis_tools/published/vmamba.py'))['published_vmamba']
-    model = classifier('mini_ucmerced-128px').double().train()
-    images, results = torch.randn(2, 3, 40, 72, dtype=torch.float64), []
-    for forward in (lambda x: logits(model, x), published(model)):
-        model.zero_grad()
-        y = forward(images)
-        y.square().sum().backward()
-        results.append([y.detach(), *(p.grad.clone() for p in model.parameters())])
-    torch.testing.assert_close(*results)
+    assert_formulation('vmamba', classifier('vmamba/vmamba-mini_ucmerced-128px'), (40, 72))
 
 
 class TestVMamba(ModelTester):

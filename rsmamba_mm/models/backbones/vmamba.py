@@ -34,7 +34,7 @@ class VMamba(BaseModule):
 
     Args:
         arch (str | dict): ``'s2l5'`` or ``'s1l8'``, the two tiny ones of later releases, ``'small'`` or
-            ``'base'`` of the paper (30, 29, 50 and 89 M parameters); ``'v0'``, the tiny one of the first
+            ``'base'`` of the paper (30, 29, 49 and 88 M parameters); ``'v0'``, the tiny one of the first
             release, whose blocks have no MLP; or a dict of ``embed_dims`` and ``depths``, four numbers
             each, and ``d_state``, ``ssm_ratio`` and ``mlp_ratio`` as :class:`~rsmamba_mm.layers.VSSBlock`
             has them, and optionally its ``gated`` and ``conv_bias`` (both True if left out) and
@@ -56,8 +56,8 @@ class VMamba(BaseModule):
         init_cfg (dict, optional): Initialisation. Defaults to None: truncated normal linear layers.
 
     Raises:
-        OptionError: If the arch is unknown or has other keys, a stage does not exist, or overlapping
-            patches are to have another stride than 4.
+        OptionError: If the arch is unknown or has other keys, a stage to return or to freeze does not exist,
+            or overlapping patches are to have another stride than 4.
         ValueError: If a size is not positive, or an order is unknown.
         CheckpointError: If weights of other stages are loaded.
     """
@@ -175,7 +175,8 @@ class VMamba(BaseModule):
         for name, x in state_dict.pop(f'{prefix}model', {}).items():
             state_dict[prefix + name] = x
         for name in [name for name in state_dict if name.startswith(prefix)]:
-            state_dict[prefix + our_name(name.removeprefix(prefix))] = state_dict.pop(name)
+            ours, tensor = from_release(name.removeprefix(prefix), state_dict.pop(name))
+            state_dict[prefix + ours] = tensor
         for name, parameter in self.patch_embed.named_parameters():
             weight = state_dict.get(key := f'{prefix}patch_embed.{name}')
             # of another size or of other bands: with it goes its bias
@@ -185,11 +186,13 @@ class VMamba(BaseModule):
         super()._load_from_state_dict(state_dict, prefix, *args)
 
 
-def our_name(name: str) -> str:
-    """The name of a parameter of any release here."""
+def from_release(name: str, tensor: Tensor) -> tuple[str, Tensor]:
+    """A parameter of any release under its name here; linear layers may be convolutions of one pixel there."""
     for theirs, ours in _NAMES.items():
         name = name.replace(theirs, ours)
-    return f'norm3.{name[5:]}' if name.startswith('norm.') else name
+    if name.endswith(('_proj.weight', 'fc1.weight', 'fc2.weight')) and tensor.dim() == 4:
+        tensor = tensor.flatten(1)
+    return f'norm3.{name[5:]}' if name.startswith('norm.') else name, tensor
 
 
 # parts of the names of the first release, then of the later ones

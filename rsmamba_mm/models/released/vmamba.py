@@ -5,7 +5,7 @@ from __future__ import annotations
 from torch import Tensor
 
 from ...errors import OptionError
-from ..backbones.vmamba import VMamba, our_name
+from ..backbones.vmamba import VMamba, from_release
 from .files import Converted, needed
 
 _CONFIGS = {'v0': 't-v0', 's2l5': 't-s2l5', 's1l8': 't-s1l8', 'small': 's', 'base': 'b'}
@@ -20,12 +20,10 @@ def convert(tensors: dict[str, Tensor]) -> Converted:
         if name.startswith(head):
             state_dict[f'head.fc.{name.removeprefix(head)}'] = tensor
         else:
-            ours = f'backbone.{our_name(name)}'
-            if ours in state_dict:
+            ours, tensor = from_release(name, tensor)
+            if f'backbone.{ours}' in state_dict:
                 raise OptionError(f'two tensors of this VMamba would be {ours}, one of them {name}')
-            # linear layers are stored as such or as convolutions of one pixel
-            linear = ours.endswith(('_proj.weight', 'fc1.weight', 'fc2.weight')) and tensor.dim() == 4
-            state_dict[ours] = tensor.flatten(1) if linear else tensor
+            state_dict[f'backbone.{ours}'] = tensor
     arch = _arch(state_dict)
     config = None if arch is None else f'rsmamba_mm::_base_/models/vmamba-{_CONFIGS[arch]}.py'
     return Converted(state_dict, config, classes)
