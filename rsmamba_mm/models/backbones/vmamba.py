@@ -56,7 +56,7 @@ class VMamba(BaseModule):
         init_cfg (dict, optional): Initialisation. Defaults to None: truncated normal linear layers.
 
     Raises:
-        OptionError: If the arch is unknown or has other keys, a stage to return or to freeze does not exist,
+        OptionError: If the arch is unknown or has other keys, a stage to return or to freeze is not there,
             or overlapping patches are to have another stride than 4.
         ValueError: If a size is not positive, or an order is unknown.
         CheckpointError: If weights of other stages are loaded.
@@ -187,7 +187,7 @@ class VMamba(BaseModule):
 
 
 def from_release(name: str, tensor: Tensor) -> tuple[str, Tensor]:
-    """A parameter of any release under its name here; linear layers may be convolutions of one pixel there."""
+    """A parameter of any release as it is here, where linear layers are no convolutions of one pixel."""
     for theirs, ours in _NAMES.items():
         name = name.replace(theirs, ours)
     if name.endswith(('_proj.weight', 'fc1.weight', 'fc2.weight')) and tensor.dim() == 4:
