@@ -30,7 +30,7 @@ def plot_costs(points: Sequence[dict], out: str | Path, digest: str) -> Path:
         Path: The picture.
     """
     rows = list(dict.fromkeys(point['data'] for point in points))
-    figure = Figure(figsize=(13, 0.6 + 3.4 * len(rows)), layout='constrained')
+    figure = Figure(figsize=(15, 0.6 + 3.4 * len(rows)), layout='constrained')
     for axes, data in zip(
         figure.subplots(len(rows), len(COSTS), sharey='row', squeeze=False), rows, strict=True
     ):
@@ -51,5 +51,5 @@ def plot_costs(points: Sequence[dict], out: str | Path, digest: str) -> Path:
             axis.grid(alpha=0.3, which='both')
         axes[0].set_ylabel(f'{shown[0]["metric"]} (%), 95 % interval')
         axes[0].set_title(data, loc='left')
-        axes[-1].legend(fontsize=8)
+        axes[-1].legend(fontsize=8, loc='upper left', bbox_to_anchor=(1.02, 1))  # beside the points
     return save_figure(figure, out, Description=digest)

@@ -26,6 +26,7 @@ from torch import nn
 from rsmamba_mm.models.complexity import count_operations
 
 CONFIGS = Path(__file__).resolve().parents[2] / 'configs'
+_COUNTED: dict[tuple, tuple[int, ...]] = {}
 START, END = '<!-- models: tools/analysis_tools/model_table.py -->\n', '<!-- end of models -->\n'
 
 
@@ -66,29 +67,39 @@ def row(entry: dict, published: bool) -> dict[str, str]:
     """The cells of a line by their headings, with the paper's figures if any line has some."""
     path, about = CONFIGS.parent / entry['Config'], entry['Metadata']
     cfg = Config.fromfile(path)
-    init_default_scope(cfg.default_scope)
-    model = MODELS.build(cfg.model)
     segmenter = cfg.default_scope == 'mmseg'
     size = about.get('Input Size') or image_size(cfg)
     shape = 1, len(cfg.data_preprocessor.mean), size, size
-    auxiliary = parameters(model.auxiliary_head) if segmenter and model.with_auxiliary_head else 0
-    adds, scans = count_operations(model, shape)
+    whole, auxiliary, adds, scans, encoder = costs(cfg, shape)
     cells = {
         'config': f'[{path.name}]({path.name})',
         'data': about['Training Data'],
         'input': f'{size} px',
-        'parameters': f'{parameters(model) - auxiliary:,}',
+        'parameters': f'{whole - auxiliary:,}',
     }
     if segmenter:
-        cells['in training'] = f'{parameters(model):,}'
+        cells['in training'] = f'{whole:,}'
     cells['multiply-adds'] = giga(adds)
     if segmenter:
-        encoder, _ = count_operations(model.backbone, shape)
         cells.update({'encoder': giga(encoder), 'decoder': giga(adds - encoder)})
     cells['scans'] = giga(scans)
     if published:
         cells['paper' if segmenter else 'paper: P / R / F1'] = about.get('Published', '')
     return cells
+
+
+def costs(cfg: Config, shape: tuple[int, ...]) -> tuple[int, ...]:
+    """Parameters, of these an auxiliary head's, multiply-adds, operations of scans, and multiply-adds of a
+    segmenter's encoder; counted once for all configs of one model."""
+    key = str(cfg.model), shape
+    if key not in _COUNTED:
+        init_default_scope(cfg.default_scope)
+        model = MODELS.build(cfg.model)
+        segmenter = cfg.default_scope == 'mmseg'
+        auxiliary = parameters(model.auxiliary_head) if segmenter and model.with_auxiliary_head else 0
+        encoder = count_operations(model.backbone, shape)[0] if segmenter else 0
+        _COUNTED[key] = parameters(model), auxiliary, *count_operations(model, shape), encoder
+    return _COUNTED[key]
 
 
 def image_size(cfg: Config) -> int:
