@@ -185,7 +185,7 @@ def rows(record: dict) -> str:
             batch = int(mode.rpartition(' ')[2])
             cells += [
                 f'{1000 * statistics.median(figures["seconds"][side]) / batch:.0f} ms',
-                f'{figures["memory_mb"][side] / 1000:.1f} GB',
+                f'{figures["memory_mb"][side]:,.0f} MB',
             ]
         lines.append(cells)
     machine, options = record['machine'], record['options']
