@@ -69,7 +69,7 @@ class CheckClassesHook(Hook):
                 f'{difference(theirs, ours)}. Resume it with its own data, or start from it by load_from'
             )
         if set(theirs) == set(ours):
-            found = reorder_rows(state_dict, _bare(runner.model), theirs, ours)
+            found = reorder_rows(state_dict, bare_model(runner.model), theirs, ours)
             runner.logger.info('rows reordered to the classes of the data set: %s', ', '.join(found))
         elif loop is runner._train_loop:
             dropped = drop_heads(state_dict)
@@ -89,7 +89,7 @@ class CheckClassesHook(Hook):
         self._check(runner, runner.test_dataloader.dataset)
 
     def _check(self, runner: Runner, dataset) -> None:
-        model = _bare(runner.model)
+        model = bare_model(runner.model)
         preprocessor = getattr(model, 'data_preprocessor', None)
         classes = (getattr(dataset, 'metainfo', None) or {}).get('classes')
         if classes is not None:
@@ -116,7 +116,7 @@ class CheckClassesHook(Hook):
             )
 
 
-def _bare(model: nn.Module) -> nn.Module:
+def bare_model(model: nn.Module) -> nn.Module:
     """A model without the wrappers of distributed training and of test-time augmentation."""
     model = model.module if is_model_wrapper(model) else model
     return getattr(model, 'module', model)

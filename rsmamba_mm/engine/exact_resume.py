@@ -13,12 +13,12 @@ import torch
 from mmengine.dist import all_gather_object, get_rank, get_world_size
 from mmengine.hooks import Hook
 from mmengine.logging import print_log
-from mmengine.model import is_model_wrapper
 from mmengine.registry import DATASETS, LOOPS
 from mmengine.runner import EpochBasedTrainLoop, Runner
 from torch.utils.data import DataLoader, Dataset, Sampler
 
 from ..errors import OptionError
+from .check_classes import bare_model
 
 STATES = 'random_states'  # of each rank, in a checkpoint's message hub, which no published model has
 
@@ -221,7 +221,7 @@ class _States(Hook):
         if self.loop.iter == 0:
             return
         for name, gradient in (self._own() or {}).get('gradients', {}).items():
-            parameter = _bare(runner.model).get_parameter(name)
+            parameter = bare_model(runner.model).get_parameter(name)
             parameter.grad = gradient.to(parameter.device, parameter.dtype)
         self.loop.go_on()
 
@@ -254,9 +254,5 @@ class _States(Hook):
         wrapper: Any = runner.optim_wrapper
         if wrapper._inner_count % wrapper._accumulative_counts == 0:
             return {}
-        named = _bare(runner.model).named_parameters()
+        named = bare_model(runner.model).named_parameters()
         return {name: p.grad.cpu() for name, p in named if p.grad is not None}
-
-
-def _bare(model: torch.nn.Module) -> torch.nn.Module:
-    return model.module if is_model_wrapper(model) else model

@@ -19,6 +19,7 @@ from pathlib import Path
 import rsmamba_mm._openmmlab  # noqa: F401 - cures come first
 
 import yaml
+from _measure import markdown
 from mmengine.config import Config
 from mmengine.registry import MODELS, init_default_scope
 from torch import nn
@@ -59,8 +60,7 @@ def table(folder: Path) -> str:
     entries = yaml.safe_load((folder / 'metafile.yml').read_text())['Models']
     published = any('Published' in entry['Metadata'] for entry in entries)
     rows = [row(entry, published) for entry in entries]
-    lines = [rows[0], ['---'] * len(rows[0]), *(cells.values() for cells in rows)]
-    return ''.join(f'| {" | ".join(cells)} |\n' for cells in lines).replace(' --- ', '---')
+    return markdown([list(rows[0]), *(list(cells.values()) for cells in rows)])
 
 
 def row(entry: dict, published: bool) -> dict[str, str]:
