@@ -20,7 +20,7 @@ MAIN := .venv/.installed
 UPSTREAM := .venv-upstream/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help demo app test test-fast test-upstream coverage lint format wheel clean
+.PHONY: help demo app test test-fast test-upstream reliability reliability-full coverage lint format wheel clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 22
@@ -41,6 +41,17 @@ test-fast: $(MAIN) ## run the tests that take seconds
 
 test-upstream: $(UPSTREAM) ## run the tests on upstream OpenMMLab, in an environment of its own
 	@.venv-upstream/bin/python $(PYTEST) $(PYTEST_ARGS)
+
+# RSMAMBA_RELIABILITY says how often what is repeated is; finished blocks of cases are not done again
+reliability: LEVEL := long
+reliability-full: LEVEL := full
+reliability: $(MAIN) ## do bad days at length: kills, faults, bad input, fuzz; the table of docs/reliability.md
+reliability-full: $(MAIN) ## do them for hours; goes on where it was cut
+reliability reliability-full:
+	@$(if $(filter reliability,$@),rm -rf work_dirs/reliability)
+	@RSMAMBA_RELIABILITY=$(LEVEL) RSMAMBA_RELIABILITY_DIR=work_dirs/$@ \
+		.venv/bin/python $(PYTEST) -m reliability $(PYTEST_ARGS)
+	@.venv/bin/python tests/reliability.py work_dirs/$@
 
 coverage: $(MAIN) ## run all tests and name the lines that none reaches; pages in htmlcov
 	@.venv/bin/python $(PYTEST) --cov --cov-report=term-missing:skip-covered --cov-report=html $(PYTEST_ARGS)

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 import torch
 import yapf.yapflib.yapf_api  # noqa: F401 - writes its grammar once, before workers would do so at once
+from reliability import Tally
 
 ROOT = Path(__file__).parents[1]
 MEMORY = 4 * 2**30  # bytes for a worker and the processes it starts
@@ -47,6 +48,12 @@ def plain_configs() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr('yapf.yapflib.yapf_api.FormatCode', lambda text, **options: (text, False))
         yield
+
+
+@pytest.fixture
+def tally(request: pytest.FixtureRequest) -> Tally:
+    """How often a repeated check is done, and where its outcome goes."""
+    return Tally(request.node.nodeid)
 
 
 @pytest.fixture(scope='session')

@@ -1,7 +1,4 @@
-"""A run that was cut anywhere ends with the weights of one that was not.
-
-``RSMAMBA_KILLS=200 pytest -k killed tests/test_engine/test_exact_resume.py`` kills as many processes.
-"""
+"""A run that was cut anywhere ends with the weights of one that was not."""
 
 import os
 import random
@@ -168,22 +165,27 @@ def in_process(folder, seconds=None, **options):
 
 
 @pytest.mark.slow
+@pytest.mark.reliability
 @pytest.mark.skipif(not hasattr(os, 'fork'), reason='processes are forked')
-@pytest.mark.parametrize(
-    'checkpoint', [dict(by_epoch=False, interval=1, max_keep_ckpts=1), dict(interval=1, max_keep_ckpts=1)]
-)
-def test_a_run_that_was_killed_at_random_moments(checkpoint, tmp_path):
+@pytest.mark.parametrize('every', ['iteration', 'epoch'])
+def test_killed_at_random_moments(every, tally, tmp_path):
+    checkpoint = dict(by_epoch=every == 'epoch', interval=1, max_keep_ckpts=1)
     start = time.perf_counter()
     whole = in_process(tmp_path / 'whole', checkpoint=checkpoint)
     seconds, draw, kills, rounds = time.perf_counter() - start, random.Random(0), 0, 0
-    while kills < int(os.environ.get('RSMAMBA_KILLS', 4)) / 2:
+    while kills < tally.times(2, 25, 100):
         found, rounds = None, rounds + 1
         while found is None:
             moment = draw.uniform(0, 1.2 * seconds)
             found = in_process(tmp_path / str(rounds), moment, checkpoint=checkpoint, resume=True)
             kills += found is None
         assert [name for name in whole if not torch.equal(found[name], whole[name])] == []
-    print(f'{kills} kills in {rounds} runs')
+    tally.record(
+        'Kills',
+        f'SIGKILL at random moments, a checkpoint every {every}, resumed',
+        kills,
+        f'{rounds} of {rounds} runs end with the weights of one that was not cut, to the bit',
+    )
 
 
 def test_samples_do_not_depend_on_workers_but_on_seed_and_epoch(tmp_path):
