@@ -185,27 +185,29 @@ def _find_configs(stack: str) -> None:
 
 
 def _launch_without_cuda() -> None:
-    """Let ``--launcher pytorch`` with the gloo backend run on a machine without CUDA.
+    """Let ``--launcher pytorch`` and ``slurm`` with the gloo backend run on a machine without CUDA.
 
     MMEngine selects a CUDA device for the process whatever the backend.
     """
     from mmengine.dist import utils
 
-    launch = utils._init_dist_pytorch
+    def on_cpu_too(launch: Callable) -> Callable:
+        def launch_on_cpu_too(backend: str, *args, **kwargs) -> None:
+            import torch
 
-    def launch_on_cpu_too(backend: str, *args, **kwargs) -> None:
-        import torch
+            if backend != 'gloo' or torch.cuda.is_available():
+                return launch(backend, *args, **kwargs)
+            set_device = torch.cuda.set_device
+            torch.cuda.set_device = lambda device: None
+            try:
+                return launch(backend, *args, **kwargs)
+            finally:
+                torch.cuda.set_device = set_device
 
-        if backend != 'gloo' or torch.cuda.is_available():
-            return launch(backend, *args, **kwargs)
-        set_device = torch.cuda.set_device
-        torch.cuda.set_device = lambda device: None
-        try:
-            return launch(backend, *args, **kwargs)
-        finally:
-            torch.cuda.set_device = set_device
+        return launch_on_cpu_too
 
-    utils._init_dist_pytorch = launch_on_cpu_too
+    for name in ('_init_dist_pytorch', '_init_dist_slurm'):
+        setattr(utils, name, on_cpu_too(getattr(utils, name)))
 
 
 def _right_norm_gradients() -> None:

@@ -27,3 +27,7 @@ class MissingExtraError(UserError, ImportError):
 
 class OutputError(UserError, OSError):
     """A result that cannot be written."""
+
+
+class TrainingError(UserError, RuntimeError):
+    """A training that cannot go on."""

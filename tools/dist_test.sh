@@ -11,7 +11,6 @@ fi
 config=$1 checkpoint=$2 processes=$3
 shift 3
 exec "${PYTHON:-python}" -m torch.distributed.run \
-    --nnodes="${NNODES:-1}" --node_rank="${NODE_RANK:-0}" \
-    --master_addr="${MASTER_ADDR:-127.0.0.1}" --master_port="${MASTER_PORT:-29500}" \
-    --nproc_per_node="$processes" \
+    --nnodes="${NNODES:-1}" --node-rank="${NODE_RANK:-0}" --nproc-per-node="$processes" \
+    --master-addr="${MASTER_ADDR:-127.0.0.1}" --master-port="${PORT:-${MASTER_PORT:-29500}}" \
     "$(dirname "$0")/test.py" "$config" "$checkpoint" --launcher pytorch "$@"

@@ -3,7 +3,7 @@
 
 import argparse
 
-from rsmamba_mm.apis import add_test_arguments, prepare_test
+from rsmamba_mm.apis import add_test_arguments, explained_faults, prepare_test
 from rsmamba_mm.errors import UserError
 
 
@@ -12,7 +12,8 @@ def main() -> None:
     parser.add_argument('config', help='config file')
     add_test_arguments(parser)
     try:
-        prepare_test(parser.parse_args()).test()
+        with explained_faults():
+            prepare_test(parser.parse_args()).test()
     except UserError as error:
         parser.error(str(error))
 

@@ -3,7 +3,7 @@
 
 import argparse
 
-from rsmamba_mm.apis import add_train_arguments, prepare_train
+from rsmamba_mm.apis import add_train_arguments, explained_faults, prepare_train
 from rsmamba_mm.errors import UserError
 
 
@@ -12,7 +12,8 @@ def main() -> None:
     parser.add_argument('config', help='config file')
     add_train_arguments(parser)
     try:
-        prepare_train(parser.parse_args()).train()
+        with explained_faults():
+            prepare_train(parser.parse_args()).train()
     except UserError as error:
         parser.error(str(error))
 

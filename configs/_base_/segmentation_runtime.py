@@ -11,3 +11,4 @@ custom_hooks = [
     dict(type='SegmentationReportHook'),
 ]
 visualizer = dict(type='SegLocalVisualizer', vis_backends=[dict(type='LocalVisBackend')], name='visualizer')
+sync_bn = 'torch'  # of several GPUs: batch norm over the whole batch

@@ -4,6 +4,7 @@ from importlib import import_module
 
 from .. import _openmmlab  # noqa: F401 - cures come first
 from ..errors import OptionError
+from .faults import explained_faults
 from .folders import FolderSummary, classify_folder
 from .gates import PathGates, gates_of, record_gates
 from .inference import ImagePredictor, predict_images
@@ -47,6 +48,7 @@ __all__ = [
     'add_train_arguments',
     'classify_folder',
     'effective_receptive_field',
+    'explained_faults',
     'field_sides',
     'gates_of',
     'judge_images',

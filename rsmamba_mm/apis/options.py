@@ -19,7 +19,14 @@ def add_train_arguments(parser: ArgumentParser) -> None:
         const='auto',
         help='continue from this checkpoint, or, with no value, from the latest in the work dir',
     )
-    parser.add_argument('--amp', action='store_true', help='train in mixed precision')
+    parser.add_argument(
+        '--amp', action='store_true', help='train in mixed precision, and refuse losses of NaN'
+    )
+    parser.add_argument(
+        '--amp-dtype',
+        choices=['float16', 'bfloat16'],
+        help='of --amp (default: float16 on a GPU, bfloat16 on a CPU that has it)',
+    )
     parser.add_argument(
         '--auto-scale-lr',
         action='store_true',

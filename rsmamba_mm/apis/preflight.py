@@ -15,6 +15,7 @@ from mmengine.config import Config
 from mmengine.runner import CheckpointLoader
 from torch import nn
 
+from ..engine.mixed_precision import check_bfloat16
 from ..errors import CheckpointError, MissingDataError, OptionError
 from ..models.class_order import checkpoint_classes, refuse_other_classes
 from ..safe_loading import load
@@ -37,10 +38,29 @@ def existing(path: str, what: str) -> str:
     return path
 
 
-def check_amp() -> None:
-    """Refuse mixed precision without a GPU."""
-    if not torch.cuda.is_available():
-        raise OptionError('--amp: mixed precision needs a GPU, and PyTorch sees none here: leave --amp out')
+def check_amp(dtype: str | None = None) -> str:
+    """The type that mixed precision computes in.
+
+    Args:
+        dtype (str, optional): ``'float16'`` or ``'bfloat16'``. Defaults to None: float16 on a GPU, bfloat16
+            without one.
+
+    Raises:
+        OptionError: If the processor does not compute in it.
+    """
+    gpu = torch.cuda.is_available()
+    if dtype == 'float16' and not gpu:
+        raise OptionError(
+            '--amp: float16 needs a GPU, and PyTorch sees none here: take --amp-dtype bfloat16 where the '
+            'processor has it, or leave --amp out'
+        )
+    dtype = dtype or ('float16' if gpu else 'bfloat16')
+    if dtype == 'bfloat16':
+        try:
+            check_bfloat16()
+        except OptionError as error:
+            raise OptionError(f'--amp: {error}, and leave --amp out') from error
+    return dtype
 
 
 def is_segmenter(cfg: Config) -> bool:

@@ -6,6 +6,7 @@ import json
 import os
 import shlex
 import sys
+import warnings
 from argparse import Namespace
 from collections.abc import Sequence
 from copy import deepcopy
@@ -21,6 +22,7 @@ from mmengine.registry import RUNNERS, build_runner_from_cfg
 from mmengine.runner import Runner
 from mmengine.utils.dl_utils import collect_env
 
+from ..engine.safe_checkpoint import newest_checkpoint
 from ..errors import OptionError
 from .options import add_test_arguments, add_train_arguments, completed
 from .preflight import (
@@ -53,13 +55,17 @@ def prepare_train(args: Namespace) -> Runner:
     cfg = load_config(args)
     if args.no_validate:
         cfg.val_cfg = cfg.val_dataloader = cfg.val_evaluator = None
+    if args.amp_dtype is not None and not args.amp:
+        raise OptionError(f'--amp-dtype {args.amp_dtype} is of --amp: give both')
     if args.amp:
-        check_amp()
-        cfg.optim_wrapper.type = 'AmpOptimWrapper'
-        cfg.optim_wrapper.setdefault('loss_scale', 'dynamic')
+        train_in_half_precision(cfg, check_amp(args.amp_dtype))
     if args.resume is not None:
         cfg.resume = True
         cfg.load_from = None if args.resume == 'auto' else existing(args.resume, 'checkpoint')
+    by_itself = cfg.get('resume') and cfg.get('load_from') is None and 'runner_type' in cfg
+    # a FlexibleRunner looks for a checkpoint before its hooks may
+    if (restarted() or by_itself) and (newest := newest_checkpoint(cfg.work_dir)):
+        cfg.resume, cfg.load_from = True, newest
     if args.auto_scale_lr:
         if 'base_batch_size' not in cfg.get('auto_scale_lr', {}):
             raise OptionError(
@@ -181,6 +187,19 @@ def build_runner(
         cfg.env_cfg.dist_cfg = dict(cfg.env_cfg.get('dist_cfg') or {}, backend='gloo')
         wrapper = dict(type='MMDistributedDataParallel', device_ids=None, broadcast_buffers=False)
         cfg.model_wrapper_cfg = dict(wrapper, **(cfg.get('model_wrapper_cfg') or {}))
+        if cfg.pop('sync_bn', None):
+            warnings.warn(
+                'sync_bn needs GPUs: here each process normalises by its own part of the batch',
+                stacklevel=2,
+            )
+    if 'FSDP' in cfg.get('strategy', {}).get('type', '') and (
+        not torch.cuda.is_available() or cfg.get('launcher', 'none') == 'none'
+    ):
+        raise OptionError(
+            f'{cfg.filename}: FSDP spreads a model over GPUs, one process each: start it by '
+            'tools/dist_train.sh or tools/slurm_train.sh on a machine that has them, or take the config '
+            'that it is based on'
+        )
     if cfg.get('visualizer'):
         # MMEngine gives it the run's own name: one of the config's would be shared by all runs of a process
         cfg.visualizer.pop('name', None)
@@ -193,6 +212,28 @@ def build_runner(
     if is_main_process():
         record_run(Path(runner.log_dir) / 'run.json')
     return runner
+
+
+def train_in_half_precision(cfg: Config, dtype: str) -> None:
+    """Have a config's model computed in half precision, and its losses looked at.
+
+    Args:
+        cfg (Config): The config.
+        dtype (str): ``'float16'`` or ``'bfloat16'``.
+    """
+    if dtype == 'bfloat16':
+        cfg.optim_wrapper.type = 'rsmamba_mm.BFloat16OptimWrapper'
+        cfg.optim_wrapper.pop('loss_scale', None)
+    else:
+        cfg.optim_wrapper.type = 'AmpOptimWrapper'
+        cfg.optim_wrapper.setdefault('loss_scale', 'dynamic')
+    cfg.custom_hooks = [*(cfg.get('custom_hooks') or []), dict(type='rsmamba_mm.CheckFiniteHook')]
+
+
+def restarted() -> bool:
+    """Whether torchrun or Slurm has started this job again after a fault."""
+    counts = (os.environ.get(f'{launcher}_RESTART_COUNT') for launcher in ('TORCHELASTIC', 'SLURM'))
+    return any(count not in (None, '', '0') for count in counts)
 
 
 def record_run(path: str | Path) -> None:

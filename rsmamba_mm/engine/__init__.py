@@ -8,18 +8,22 @@ from importlib.util import find_spec
 
 from .. import _openmmlab  # noqa: F401 - cures come first
 from .check_classes import CheckClassesHook
+from .check_finite import CheckFiniteHook
 from .classification_report import ClassificationReportHook
 from .exact_resume import ExactTrainLoop
 from .learning_rate import CheckLearningRateHook, SegmentorOptimWrapperConstructor
 from .lookahead import LookaheadAdamW
 from .maps import LandCoverMapHook
+from .mixed_precision import BFloat16OptimWrapper
 from .muon import MuonAdamW, MuonOptimWrapperConstructor
 from .safe_checkpoint import SafeCheckpointHook
 from .schedules import CosineToEndLR
 from .segmentation_report import SegmentationReportHook
 
 __all__ = [
+    'BFloat16OptimWrapper',
     'CheckClassesHook',
+    'CheckFiniteHook',
     'CheckLearningRateHook',
     'ClassificationReportHook',
     'CosineToEndLR',

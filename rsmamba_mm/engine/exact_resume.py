@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import logging
 import random
+import time
+import warnings
 from collections.abc import Iterator
 from itertools import islice
 from typing import Any
@@ -17,9 +20,26 @@ from mmengine.registry import DATASETS, LOOPS
 from mmengine.runner import EpochBasedTrainLoop, Runner
 from torch.utils.data import DataLoader, Dataset, Sampler
 
-from ..errors import OptionError
+from ..errors import OptionError, TrainingError
 from .check_classes import bare_model
 
+WORKER_TIMEOUT = 600  # seconds that a batch is waited for
+PAUSES = (0.5, 2.0, 8.0)  # seconds before a file is read again
+# what passes by itself: of network file systems, and of disks
+PASSING = {
+    getattr(errno, name)
+    for name in (
+        'EIO',
+        'EAGAIN',
+        'ESTALE',
+        'ETIMEDOUT',
+        'ECONNRESET',
+        'EHOSTUNREACH',
+        'ENETUNREACH',
+        'EREMOTEIO',
+    )
+    if hasattr(errno, name)
+}
 STATES = 'random_states'  # of each rank, in a checkpoint's message hub, which no published model has
 
 
@@ -57,6 +77,8 @@ class ExactTrainLoop(EpochBasedTrainLoop):
             if hasattr(dataset, 'full_init'):
                 dataset.full_init()
             dataloader = {**dataloader, 'dataset': SeededDataset(dataset, runner.seed)}
+            if dataloader.get('num_workers'):  # without them PyTorch refuses it
+                dataloader.setdefault('timeout', WORKER_TIMEOUT)
         super().__init__(runner, dataloader, *args, **kwargs)
         batches: Any = self.dataloader.batch_sampler
         if not isinstance(getattr(batches, 'sampler', None), Sampler):
@@ -138,6 +160,7 @@ class ResumedSampler(Sampler):
 class SeededDataset(Dataset):
     """A data set whose samples draw from generators seeded by the seed, the epoch and their index.
 
+    A file that cannot be read for a reason that often passes, such as a network's, is read again, thrice.
     All else is as of the data set.
 
     Args:
@@ -150,11 +173,28 @@ class SeededDataset(Dataset):
 
     def __getitem__(self, index: int) -> Any:
         before = generator_states()
-        seed_generators(self.seed, getattr(index, 'epoch', 0), int(index))
         try:
-            return self.dataset[int(index)]
+            for pause in (*PAUSES, None):
+                seed_generators(self.seed, getattr(index, 'epoch', 0), int(index))
+                try:
+                    return self.dataset[int(index)]
+                except OSError as error:
+                    if error.errno not in PASSING:
+                        raise
+                    self._wait(int(index), error, pause)
         finally:
             set_generator_states(before)
+
+    def _wait(self, index: int, error: OSError, pause: float | None) -> None:
+        """Wait before a sample is read again; None is the end of it."""
+        info = self.dataset.get_data_info(index) if hasattr(self.dataset, 'get_data_info') else {}
+        what = f'{info.get("img_path", f"sample {index}")}: {error}'
+        if pause is None:
+            raise TrainingError(
+                f'{what}, also {sum(PAUSES):g} s later: see to the disk, then go on with --resume'
+            )
+        warnings.warn(f'{what}; read again in {pause:g} s', stacklevel=2)
+        time.sleep(pause)
 
     def __len__(self) -> int:
         return len(self.dataset)

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import math
 import os
 import re
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ from mmengine.registry import HOOKS
 from mmengine.runner import BaseLoop, Runner
 
 from ..errors import OptionError, OutputError
+from ..safe_loading import load
 
 WORKERS_END = 10.0  # seconds until the loader's workers of a killed process have noticed, and let go
 ATOMIC = 'rsmamba_mm.atomic'  # name of the file backend
@@ -75,6 +77,8 @@ class SafeCheckpointHook(CheckpointHook):
         OptionError: If another run trains in the work dir, or no checkpoint to resume from is whole.
     """
 
+    meta: Mapping[str, int] = {}  # epoch and iteration of what is being saved
+
     def before_run(self, runner: Runner) -> None:
         """Take the work dir, and find the checkpoint to resume from."""
         if isinstance(runner._train_loop, BaseLoop) and is_main_process():  # not to be tested alone
@@ -109,16 +113,21 @@ class SafeCheckpointHook(CheckpointHook):
 
     def _save_checkpoint_with_step(self, runner: Runner, step: int, meta: dict) -> None:
         runner.call_hook('before_saving')  # in every process
-        with self._removing_later():
+        with self._saving(meta):
             super()._save_checkpoint_with_step(runner, step, meta)
 
     def _save_best_checkpoint(self, runner: Runner, metrics: dict) -> None:
-        with self._removing_later():
+        with self._saving(dict(epoch=runner.epoch, iter=runner.iter)):
             super()._save_best_checkpoint(runner, metrics)
 
+    def before_save_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
+        """Keep the place: a FlexibleRunner counts one more after a validation."""
+        checkpoint['meta'].update(self.meta)
+
     @contextmanager
-    def _removing_later(self) -> Iterator[None]:
+    def _saving(self, meta: dict) -> Iterator[None]:
         """Remove what is removed inside at the end, if nothing has failed."""
+        outer, self.meta = self.meta, dict(meta)
         backend: Any = self.file_backend
         later: list[tuple[Any, str]] = []
 
@@ -132,7 +141,7 @@ class SafeCheckpointHook(CheckpointHook):
         try:
             yield
         finally:
-            self.file_backend = backend
+            self.file_backend, self.meta = backend, outer
         kept = (self.last_ckpt, getattr(self, 'best_ckpt_path', None))
         for remove, path in later:
             if path not in kept and is_main_process():
@@ -181,11 +190,16 @@ def newest_checkpoint(folder: str | Path, say=print) -> str | None:
         for path in Path(folder).glob('*.pth')
         if (number := re.fullmatch(r'(?:epoch|iter)_(\d+)', path.stem))
     }
-    last = Path(folder) / 'last_checkpoint'  # MMEngine's note, whatever the names are
-    if last.is_file() and (noted := Path(last.read_text(errors='replace').strip())).is_file():
-        places.setdefault(Path(folder) / noted.name, 0)
+    noted = _noted(Path(folder))
+    if noted is not None:
+        places.setdefault(noted, 0)
     # by time, as epochs and iterations are counted differently; of the same time the higher number
     newest = sorted(places, key=lambda path: (path.stat().st_mtime_ns, places[path]), reverse=True)
+    if noted is not None:
+        # clocks jump: what is to come before the one that was noted last is both newer and further
+        since, done = noted.stat().st_mtime_ns, _iteration(noted)
+        ahead = [p for p in newest if p.stat().st_mtime_ns >= since and _iteration(p) > done]
+        newest = list(dict.fromkeys([*ahead, noted, *newest]))
     for path in newest:
         if (fault := torn(path)) is None:
             return str(path)
@@ -196,3 +210,19 @@ def newest_checkpoint(folder: str | Path, say=print) -> str | None:
             '--resume, in another --work-dir'
         )
     return None
+
+
+def _noted(folder: Path) -> Path | None:
+    """The checkpoint that MMEngine's note names, whatever its name is."""
+    note = folder / 'last_checkpoint'
+    if not note.is_file() or not (name := Path(note.read_text(errors='replace').strip()).name):
+        return None
+    return folder / name if (folder / name).is_file() else None
+
+
+def _iteration(path: Path) -> float:
+    """After how many iterations a checkpoint was written; endless if it cannot be read."""
+    try:
+        return load(path, map_location='cpu', mmap=True)['meta']['iter']
+    except Exception:  # whatever is wrong with it, its checksums tell
+        return math.inf

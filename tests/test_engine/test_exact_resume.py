@@ -1,5 +1,6 @@
 """A run that was cut anywhere ends with the weights of one that was not."""
 
+import errno
 import os
 import random
 import signal
@@ -15,9 +16,9 @@ from mmengine.model import BaseModel
 from mmengine.runner import Runner
 from torch.utils.data import Dataset
 
-from rsmamba_mm.engine import safe_checkpoint
+from rsmamba_mm.engine import exact_resume, safe_checkpoint
 from rsmamba_mm.engine.safe_checkpoint import newest_checkpoint
-from rsmamba_mm.errors import OptionError, OutputError
+from rsmamba_mm.errors import OptionError, OutputError, TrainingError
 
 SAMPLES, BATCH, EPOCHS = 17, 3, 3  # six batches an epoch, the last one of two
 
@@ -217,6 +218,55 @@ def test_a_torn_checkpoint_is_named_and_the_one_before_it_used(tmp_path):
     assert 'iter_9.pth is passed over, it is torn' in said[0]
     assert 'iter_8.pth is passed over, the checksum of its part' in said[1]
     assert_same(run(tmp_path / 'cut', resume=True), whole)
+
+
+def test_a_clock_that_jumps(tmp_path):
+    with pytest.raises(InterruptedError):
+        run(tmp_path, hooks=[Cut(9)])
+    newest = tmp_path / 'iter_8.pth'
+    os.utime(newest, (0, 0))
+    assert newest_checkpoint(tmp_path) == str(newest)
+    # killed between a checkpoint and the note of it
+    (tmp_path / 'last_checkpoint').write_text(str(tmp_path / 'iter_7.pth'))
+    os.utime(newest)
+    assert newest_checkpoint(tmp_path) == str(newest)
+    # begun anew where a longer run was
+    (tmp_path / 'iter_20.pth').write_bytes(newest.read_bytes())
+    os.utime(tmp_path / 'iter_20.pth', (0, 0))
+    assert newest_checkpoint(tmp_path) == str(newest)
+
+
+@pytest.mark.parametrize('kind', ['passes', 'stays', 'other'])
+def test_a_file_that_cannot_be_read_is_read_again(kind, monkeypatch):
+    monkeypatch.setattr(exact_resume, 'PAUSES', (0.01, 0.01))
+    tries = []
+
+    class Disk(Draws):
+        def get_data_info(self, index):
+            return dict(img_path=f'disk/{index}.png')
+
+        def __getitem__(self, index):
+            tries.append(random.random())
+            if kind == 'other':
+                raise PermissionError(errno.EACCES, 'Permission denied')
+            if kind == 'stays' or len(tries) < 3:
+                raise OSError(errno.EIO, 'Input/output error')
+            return super().__getitem__(index)
+
+    samples = exact_resume.SeededDataset(Disk(), seed=3)
+    if kind == 'other':
+        with pytest.raises(PermissionError):
+            samples[5]
+        assert len(tries) == 1
+        return
+    with pytest.warns(UserWarning, match=r'disk/5.png: .*Input/output error; read again in 0.01 s'):
+        if kind == 'passes':
+            samples[5]
+            assert tries[0] == tries[1] == tries[2]  # with the same draws
+        else:
+            with pytest.raises(TrainingError, match=r'5.png: .*also 0.02 s later: see to the disk'):
+                samples[5]
+    assert len(tries) == 3
 
 
 def test_nothing_whole_and_nothing_at_all(tmp_path):

@@ -107,8 +107,10 @@ def test_refusals(tmp_path):
     message = refusal('test.py', CONFIG, 'nowhere.pth')
     assert 'checkpoint not found: nowhere.pth' in message
     if not torch.cuda.is_available():
-        message = refusal('train.py', CONFIG, '--amp', '--work-dir', tmp_path)
-        assert 'mixed precision needs a GPU' in message
+        message = refusal('train.py', CONFIG, '--amp', '--amp-dtype', 'float16', '--work-dir', tmp_path)
+        assert '--amp: float16 needs a GPU' in message
+    message = refusal('train.py', CONFIG, '--amp-dtype', 'bfloat16', '--work-dir', tmp_path)
+    assert '--amp-dtype bfloat16 is of --amp: give both' in message
     with pytest.raises(ValueError, match=r"unknown arch 'giant'\. Choose from: small, base, large"):
         refusal('train.py', CONFIG, '--work-dir', tmp_path, '--cfg-options', 'model.backbone.arch=giant')
 

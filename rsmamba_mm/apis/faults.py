@@ -1,0 +1,58 @@
+"""What a person is told when a run ends by a fault of its machine."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from ..errors import TrainingError, UserError
+
+# what an error says -> what it means, and what to do
+FAULTS = {
+    r"out of memory|can't allocate memory|not enough memory|MemoryError": (
+        'The memory does not hold this run. What takes less, most first: a smaller '
+        'train_dataloader.batch_size (optim_wrapper.accumulative_counts=2 keeps the images of an update), '
+        "model.backbone.with_cp=True (computes blocks twice), a smaller crop, --amp, and the scan's native "
+        'backend in place of `reference` (python -m rsmamba_mm.doctor names what keeps it out)'
+    ),
+    r'DataLoader worker.*(exited unexpectedly|killed by signal|Bus error)': (
+        'A process that loads data died; often it found too little memory or shared memory. Take fewer: '
+        'train_dataloader.num_workers=2 (0: none), or enlarge /dev/shm (docker run --shm-size=8g)'
+    ),
+    r'DataLoader timed out': (
+        'A process that loads data did not answer; often its disk does not. Look at the disk; a slow one '
+        'needs a longer train_dataloader.timeout, in seconds'
+    ),
+    r'NCCL|[Gg]loo|Connection (closed|reset|refused)|[Tt]imed out|DistNetworkError|DistBackendError': (
+        'Another process of this job died or does not answer: its own message tells why. '
+        'MAX_RESTARTS=3 tools/dist_train.sh … goes on from the last checkpoint by itself; '
+        'env_cfg.dist_cfg.timeout is for how many seconds one waits'
+    ),
+    r'No space left on device': 'Make room, then go on with --resume',
+}
+_IN_WORKER = re.compile(
+    r'Caught \w+ in DataLoader worker process.*\n(?:\S*\.)?\w+(?:Error|Exception): (.*)', re.S
+)
+
+
+@contextmanager
+def explained_faults() -> Iterator[None]:
+    """Say of known faults what they mean and what to do; others pass as they are.
+
+    Raises:
+        TrainingError: If memory, a loading process, another process of the job, or a disk fails.
+    """
+    try:
+        yield
+    except UserError as error:
+        inner = _IN_WORKER.search(str(error))
+        if inner is None:
+            raise
+        raise type(error)(inner[1].strip()) from error
+    except (RuntimeError, MemoryError, OSError) as error:
+        said = f'{type(error).__name__}: {error}'
+        for pattern, meaning in FAULTS.items():
+            if re.search(pattern, said):
+                raise TrainingError(f'{said.splitlines()[0]}\n{meaning}') from error
+        raise
