@@ -8,6 +8,7 @@ default_hooks = dict(
 custom_hooks = [
     dict(type='CheckClassesHook'),
     dict(type='CheckLearningRateHook'),
+    dict(type='SyncBuffersHook'),  # batch norms of several processes, before a validation
     dict(type='SegmentationReportHook'),
 ]
 visualizer = dict(type='SegLocalVisualizer', vis_backends=[dict(type='LocalVisBackend')], name='visualizer')

@@ -246,6 +246,9 @@ class _States(Hook):
         if torch.cuda.is_available():
             states['cuda'] = torch.cuda.get_rng_state()
         states['gradients'] = self._accumulated(runner)
+        # batch norms of the other processes have seen other images than the saved ones
+        buffers = bare_model(runner.model).named_buffers() if get_rank() else ()
+        states['buffers'] = {name: buffer.cpu() for name, buffer in buffers}
         self.gathered = all_gather_object(states)
 
     def before_save_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
@@ -260,9 +263,12 @@ class _States(Hook):
     def before_train(self, runner: Runner) -> None:
         if self.loop.iter == 0:
             return
-        for name, gradient in (self._own() or {}).get('gradients', {}).items():
-            parameter = bare_model(runner.model).get_parameter(name)
+        own, model = self._own() or {}, bare_model(runner.model)
+        for name, gradient in own.get('gradients', {}).items():
+            parameter = model.get_parameter(name)
             parameter.grad = gradient.to(parameter.device, parameter.dtype)
+        for name, buffer in own.get('buffers', {}).items():
+            model.get_buffer(name).copy_(buffer)
         self.loop.go_on()
 
     def restore(self) -> None:

@@ -8,6 +8,7 @@ import time
 
 import numpy as np
 import pytest
+import ranks
 import torch
 from filelock import FileLock, Timeout
 from mmengine.evaluator import BaseMetric
@@ -78,7 +79,7 @@ class Cut(Hook):
             raise InterruptedError
 
 
-def run(folder, *, workers=0, counts=1, checkpoint=None, hooks=(), resume=False, seed=0):
+def run(folder, *, workers=0, counts=1, checkpoint=None, hooks=(), resume=False, seed=0, launcher='none'):
     """Train, and the runner."""
 
     def loader(**options):
@@ -103,9 +104,12 @@ def run(folder, *, workers=0, counts=1, checkpoint=None, hooks=(), resume=False,
                 rule='greater',
             )
         ),
-        custom_hooks=[dict(type='EMAHook'), *hooks],
+        custom_hooks=[dict(type='EMAHook'), dict(type='SyncBuffersHook'), *hooks],
         randomness=dict(seed=seed),
         resume=resume,
+        launcher=launcher,
+        env_cfg=dict(dist_cfg=dict(backend='gloo')),
+        cfg=dict(model_wrapper_cfg=dict(type='MMDistributedDataParallel', device_ids=None)),
         log_level='ERROR',
         experiment_name=f'{folder.name}{torch.rand(()).item()}',
     )
@@ -115,7 +119,8 @@ def run(folder, *, workers=0, counts=1, checkpoint=None, hooks=(), resume=False,
 
 def weights(runner):
     ema = next(hook for hook in runner.hooks if type(hook).__name__ == 'EMAHook').ema_model
-    tensors = {**runner.model.state_dict(), **{f'ema.{k}': v for k, v in ema.state_dict().items()}}
+    model = getattr(runner.model, 'module', runner.model)
+    tensors = {**model.state_dict(), **{f'ema.{k}': v for k, v in ema.state_dict().items()}}
     moments = runner.optim_wrapper.optimizer.state_dict()['state']
     return {**tensors, **{f'{i}.{k}': v for i, state in moments.items() for k, v in state.items()}}
 
@@ -148,6 +153,63 @@ def test_a_run_that_was_cut_ends_with_the_same_weights(cut, options, tmp_path):
     assert resumed.message_hub.get_info(best) == whole.message_hub.get_info(best)
 
 
+@ranks.needs_fork
+def test_two_ranks_draw_differently_and_end_with_the_same_weights(tmp_path):
+    options = dict(launcher='pytorch', counts=4, checkpoint=dict(by_epoch=False, interval=1))  # mid-update
+
+    def whole(rank):
+        drawn = []
+
+        class Record(Hook):
+            def after_train_iter(self, runner, batch_idx, data_batch=None, outputs=None):
+                drawn.extend(x.tolist() for x in data_batch['inputs'])
+
+        return weights(run(tmp_path / 'whole', **options, hooks=[Record()])), drawn
+
+    def cut_and_resumed(rank):
+        with pytest.raises(InterruptedError):
+            run(tmp_path / 'cut', **options, hooks=[Cut(5)])
+        return weights(run(tmp_path / 'cut', **options, resume=True))
+
+    (first, mine), (second, others) = ranks.call(whole, tmp_path)
+    assert len(mine) == len(others) == EPOCHS * 9
+    assert len({x[1] for x in mine} & {x[1] for x in others}) == EPOCHS  # the sample that makes 18 of 17
+    for whole, found in zip((first, second), ranks.call(cut_and_resumed, tmp_path), strict=True):
+        assert [name for name in whole if not torch.equal(whole[name], found[name])] == []
+    # what each has seen last is in the average alone
+    assert {name for name in first if not torch.equal(first[name], second[name])} <= {
+        f'ema.module.norm.running_{part}' for part in ('mean', 'var')
+    }
+
+
+@pytest.mark.slow
+@pytest.mark.reliability
+@ranks.needs_fork
+def test_two_ranks_killed_at_random_moments(tally, tmp_path):
+    if not (wanted := tally.times(0, 10, 50)):
+        pytest.skip('one cut of two ranks is tried above; kills by make reliability')
+    options = dict(launcher='pytorch', checkpoint=dict(by_epoch=False, interval=1, max_keep_ckpts=1))
+
+    def train(name):
+        return lambda rank: weights(run(tmp_path / name, **options, resume=True))
+
+    start = time.perf_counter()
+    whole = ranks.call(train('whole'), tmp_path / 'ranks')[0]
+    seconds, draw, kills, rounds = time.perf_counter() - start, random.Random(1), 0, 0
+    while kills < wanted:
+        rounds += 1
+        while ranks.killed(train(str(rounds)), tmp_path / 'ranks', draw.uniform(0, 1.2 * seconds)):
+            kills += 1
+        found = torch.load(tmp_path / 'ranks/0.pt')
+        assert [name for name in whole if not torch.equal(found[name], whole[name])] == []
+    tally.record(
+        'Kills',
+        'SIGKILL of two processes of one job at random moments, resumed',
+        kills,
+        f'{rounds} of {rounds} runs end with the weights of one that was not cut, to the bit',
+    )
+
+
 def in_process(folder, seconds=None, **options):
     """Train in a process of its own, killed after some seconds; the weights, or None if it was killed."""
     out = folder.with_suffix('.pt')
@@ -167,7 +229,7 @@ def in_process(folder, seconds=None, **options):
 
 @pytest.mark.slow
 @pytest.mark.reliability
-@pytest.mark.skipif(not hasattr(os, 'fork'), reason='processes are forked')
+@ranks.needs_fork
 @pytest.mark.parametrize('every', ['iteration', 'epoch'])
 def test_killed_at_random_moments(every, tally, tmp_path):
     checkpoint = dict(by_epoch=every == 'epoch', interval=1, max_keep_ckpts=1)
@@ -276,7 +338,7 @@ def test_nothing_whole_and_nothing_at_all(tmp_path):
         newest_checkpoint(tmp_path, lambda text: None)
 
 
-@pytest.mark.skipif(not hasattr(os, 'fork'), reason='processes are forked')
+@ranks.needs_fork
 def test_two_runs_in_one_folder_are_refused(tmp_path, monkeypatch):
     monkeypatch.setattr(safe_checkpoint, 'WORKERS_END', 0.1)
     ends = []
