@@ -45,7 +45,7 @@ def miss():
     [
         (
             hurt,
-            r'worker .*(killed by signal|exited unexpectedly).*\n.*train_dataloader.num_workers=2 .*/dev/shm',
+            r'worker .*(killed by signal|exited unexpectedly).*\n.*num_workers=2 .*/dev/shm',
         ),
         (sleep, r'timed out after 1 seconds\n.*Look at the disk; .*train_dataloader.timeout'),
     ],
