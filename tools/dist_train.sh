@@ -14,6 +14,8 @@ config=$1 processes=$2
 shift 2
 address=${MASTER_ADDR:-127.0.0.1} port=${PORT:-${MASTER_PORT:-29500}}
 if [ -n "${MAX_RESTARTS:-}" ]; then # the machines meet anew after a fault
+    # else PyTorch 2.13 hands the addresses of the processes that have died to the new ones
+    export TORCH_DISABLE_SHARE_RDZV_TCP_STORE=1
     meeting=(--max-restarts="$MAX_RESTARTS" --rdzv-backend=c10d --rdzv-endpoint="$address:$port")
 else
     meeting=(--node-rank="${NODE_RANK:-0}" --master-addr="$address" --master-port="$port")

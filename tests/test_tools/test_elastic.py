@@ -31,7 +31,7 @@ class Fault(Hook):
             mark.touch()
             os.kill(os.getpid(), number)
 """
-WAIT = 10  # seconds that a process waits for the other one
+WAIT = 20  # seconds that a process waits for the other one
 pytestmark = [pytest.mark.slow, pytest.mark.reliability, ranks.needs_fork]
 
 
