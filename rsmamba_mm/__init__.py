@@ -57,6 +57,7 @@ _LAZY = {
     'CheckFiniteHook': 'rsmamba_mm.engine',
     'CheckLearningRateHook': 'rsmamba_mm.engine',
     'ClassificationReportHook': 'rsmamba_mm.engine',
+    'CompileHook': 'rsmamba_mm.engine',
     'CosineToEndLR': 'rsmamba_mm.engine',
     'ExactTrainLoop': 'rsmamba_mm.engine',
     'SafeCheckpointHook': 'rsmamba_mm.engine',

@@ -66,6 +66,8 @@ def prepare_train(args: Namespace) -> Runner:
     # a FlexibleRunner looks for a checkpoint before its hooks may
     if (restarted() or by_itself) and (newest := newest_checkpoint(cfg.work_dir)):
         cfg.resume, cfg.load_from = True, newest
+    if compiled := cfg.pop('compile', None):
+        add_hook(cfg, type='rsmamba_mm.CompileHook', **({} if compiled is True else compiled))
     if args.auto_scale_lr:
         if 'base_batch_size' not in cfg.get('auto_scale_lr', {}):
             raise OptionError(
@@ -108,7 +110,7 @@ def prepare_test(args: Namespace) -> Runner:
         # a data set without masks may say so by its metric
         from_zero = args.format_only or any(e.get('format_only') for e in _as_list(cfg.test_evaluator))
         hook = dict(type='rsmamba_mm.LandCoverMapHook', out_dir=args.out, rgb=args.rgb, from_zero=from_zero)
-        cfg.custom_hooks = [*(cfg.get('custom_hooks') or []), hook]
+        add_hook(cfg, **hook)
     runner = build_runner(cfg, splits=['test'], masks=not args.format_only)
     meta = getattr(runner.test_dataloader.dataset, 'metainfo', None) or {}
     check_checkpoint(cfg.load_from, read_checkpoint(cfg.load_from), runner.model, meta.get('classes'))
@@ -227,7 +229,12 @@ def train_in_half_precision(cfg: Config, dtype: str) -> None:
     else:
         cfg.optim_wrapper.type = 'AmpOptimWrapper'
         cfg.optim_wrapper.setdefault('loss_scale', 'dynamic')
-    cfg.custom_hooks = [*(cfg.get('custom_hooks') or []), dict(type='rsmamba_mm.CheckFiniteHook')]
+    add_hook(cfg, type='rsmamba_mm.CheckFiniteHook')
+
+
+def add_hook(cfg: Config, **hook) -> None:
+    """Add a hook to those of a config."""
+    cfg.custom_hooks = [*(cfg.get('custom_hooks') or []), hook]
 
 
 def restarted() -> bool:

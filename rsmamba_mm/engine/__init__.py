@@ -10,6 +10,7 @@ from .. import _openmmlab  # noqa: F401 - cures come first
 from .check_classes import CheckClassesHook
 from .check_finite import CheckFiniteHook
 from .classification_report import ClassificationReportHook
+from .compile import CompileHook
 from .exact_resume import ExactTrainLoop
 from .learning_rate import CheckLearningRateHook, SegmentorOptimWrapperConstructor
 from .lookahead import LookaheadAdamW
@@ -26,6 +27,7 @@ __all__ = [
     'CheckFiniteHook',
     'CheckLearningRateHook',
     'ClassificationReportHook',
+    'CompileHook',
     'CosineToEndLR',
     'ExactTrainLoop',
     'LandCoverMapHook',
