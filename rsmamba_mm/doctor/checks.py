@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import faulthandler
+import logging
 import multiprocessing
 import os
 import signal
@@ -164,6 +165,7 @@ def _serve(pipe: Connection, printed: str) -> None:
     for stream in (sys.stdout, sys.stderr):
         os.dup2(file, stream.fileno())
     faulthandler.enable()
+    logging.disable(logging.INFO)
     while True:
         try:
             title, function = pipe.recv()
