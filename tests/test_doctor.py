@@ -8,6 +8,7 @@ import os
 import subprocess
 import sys
 import time
+import warnings
 from importlib import metadata
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
@@ -194,6 +195,22 @@ def test_too_many_threads(monkeypatch, section):
     monkeypatch.setattr(machine, 'usable_cores', lambda: 0)
     machine.pytorch(section)
     assert only_finding(section).todo == 'export OMP_NUM_THREADS=0'
+
+
+def test_gpu_that_pytorch_cannot_use(monkeypatch, section):
+    import torch
+
+    def is_available() -> bool:
+        warnings.warn('CUDA initialization: the driver is too old\nand more', stacklevel=1)
+        return False
+
+    monkeypatch.setattr(torch.cuda, 'is_available', is_available)
+    machine.pytorch(section)
+    assert (
+        only_finding(section).what
+        == 'PyTorch warns of its GPUs: CUDA initialization: the driver is too old'
+    )
+    assert dict(section.facts)['GPU'] == 'none'
 
 
 # what fails --------------------------------------------------------------------------------------
