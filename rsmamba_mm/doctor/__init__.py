@@ -30,7 +30,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         argv (Sequence[str], optional): The arguments. Defaults to None, those of the process.
 
     Returns:
-        int: 0 if all is well, 1 if something is to be mended, 2 if the file cannot be written.
+        int: 0 if all is well, 1 if something is to be mended, 2 if the file cannot be written,
+            130 if it was interrupted.
     """
     parser = argparse.ArgumentParser(
         prog='python -m rsmamba_mm.doctor',
@@ -43,6 +44,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     except UserError as error:
         print(f'rsmamba_mm.doctor: {error}', file=sys.stderr)
         return 2
+    except KeyboardInterrupt:
+        return 130
 
 
 def _report(file: str | None) -> int:

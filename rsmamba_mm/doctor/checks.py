@@ -20,6 +20,7 @@ from . import libraries, machine, self_check
 from .report import REPORT, Section, Stop
 
 LONGEST = 600.0  # seconds of a check; kernels may have to be compiled
+INSTALL = 'install the package anew, with what it needs: pip install "rsmamba_mm[mm]"'
 NOISE = 12  # lines kept of what libraries print
 
 
@@ -59,7 +60,8 @@ def examine(title: str, function: Callable[[Section], None]) -> Section:
         section.usable = False
     except (Exception, SystemExit) as error:
         section.usable = False
-        section.find(f'{_told(error)} ({_place(error)})', REPORT)
+        lacks = isinstance(error, ModuleNotFoundError)
+        section.find(f'{_told(error)} ({_place(error)})', INSTALL if lacks else REPORT)
     return section
 
 

@@ -11,6 +11,7 @@ import subprocess
 import sys
 import tempfile
 import warnings
+from difflib import get_close_matches
 from importlib import metadata
 from pathlib import Path
 
@@ -181,8 +182,9 @@ def settings(section: Section) -> None:
         section.say('variables', 'none is set')
     for name in sorted(os.environ):
         if name.startswith('RSMAMBA_') and name not in OWN:
+            meant = get_close_matches(name, OWN, n=1) or OWN
             section.find(
-                f'the variable {name} is set, and nothing reads it', f'it may be one of {", ".join(OWN)}'
+                f'the variable {name} is set, and nothing reads it', f'is {" or ".join(meant)} meant?'
             )
     data = os.environ.get('RSMAMBA_DATA')
     if data and not Path(data).is_dir():
@@ -232,13 +234,13 @@ def pytorch(section: Section) -> None:
         )
     with warnings.catch_warnings(record=True) as caught:  # of a driver that is too old, and the like
         warnings.simplefilter('always')
-        available = torch.cuda.is_available()
+        reason = nvidia.no_device()
     for each in caught:
-        section.find(f'PyTorch warns of its GPUs: {first_line(each.message)}', nvidia.no_device() or '')
-    if not available:
+        section.find(f'PyTorch warns of its GPUs: {first_line(each.message)}', reason or '')
+    if reason is not None:
         section.say('GPU', 'none')
         if not caught and Path('/proc/driver/nvidia/version').exists():
-            section.find("NVIDIA's driver is here, and PyTorch sees no GPU", nvidia.no_device() or '')
+            section.find("NVIDIA's driver is here, and PyTorch sees no GPU", reason)
         return
     section.say('driver', nvidia.driver())
     for index in range(torch.cuda.device_count()):

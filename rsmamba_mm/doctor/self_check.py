@@ -26,17 +26,16 @@ SIDE = 64  # pixels of the images of a step
 
 def native(section: Section) -> None:
     """The compiler and the cache of the native backend, which is compiled here where it is not yet."""
-    from ..ops.backends.cpu import build
+    from ..ops.backends.cpu import build, probe
 
     cxx, folder = build.compiler(), build.cache_folder()
     section.say('compiler', 'none' if cxx is None else f'{cxx}: {_version(cxx)}')
     disk(section, 'cache folder', folder)
     before = time.time()
-    try:
-        path = build.library()
-    except build.BuildError as error:
-        section.find(f'the native backend cannot be used, {SLOWER}{error}')
+    if (reason := probe()) is not None:
+        section.find(f'the native backend cannot be used, {SLOWER}{reason}')
         return
+    path = build.library()
     new = path.stat().st_mtime >= before
     origin = 'came with the package' if path == build.portable_library() else 'was compiled here'
     section.say('library', f'{path.name} {origin}{f", now in {time.time() - before:.0f} s" if new else ""}')
