@@ -115,6 +115,20 @@ def test_requirements(monkeypatch):
     assert dict(section.facts)['app'] == 'lacks gradio, pillow: pip install "rsmamba_mm[app]"'
 
 
+def test_requirements_of_an_installed_package_are_those_of_the_tree(monkeypatch, tmp_path):
+    pytest.importorskip('packaging')
+    if (
+        not list(metadata.distributions(name='rsmamba_mm'))
+        or not (libraries.PACKAGE.parent / 'setup.py').exists()
+    ):
+        pytest.skip('needs a source tree, and the package installed from it')
+    extras = ('', 'mm', 'geo', 'cuda')
+    named = [{each.name for each in libraries._requirements(extra)} for extra in extras]
+    monkeypatch.setattr(libraries, 'PACKAGE', tmp_path)
+    assert [{each.name for each in libraries._requirements(extra)} for extra in extras] == named
+    assert {'einops', 'onedl-mmcv', 'rasterio', 'mamba-ssm'} <= set().union(*named)
+
+
 def test_backend_that_is_wrong(monkeypatch):
     from rsmamba_mm.ops.backends import BACKENDS, registry, torch_chunked
 

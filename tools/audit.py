@@ -174,6 +174,8 @@ class Allowed:
 
     @classmethod
     def read(cls, file: Path = ALLOWED) -> Allowed:
+        if not file.exists():
+            raise NotDoneError(f'{file} is not there: run this in a source tree')
         table = json.loads(file.read_text(encoding='utf-8'))
         families = {_norm(name): family for family, names in table['families'].items() for name in names}
         return cls(families, table['texts'], table['exceptions'])
