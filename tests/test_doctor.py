@@ -5,6 +5,7 @@ PyTorch is imported by the tests that need it: a process that fails on purpose i
 
 import json
 import os
+import re
 import subprocess
 import sys
 import time
@@ -210,6 +211,12 @@ def test_too_many_threads(monkeypatch, section):
     monkeypatch.setattr(machine, 'usable_cores', lambda: 0)
     machine.pytorch(section)
     assert only_finding(section).todo == 'export OMP_NUM_THREADS=0'
+
+
+def test_every_variable_that_is_read_is_known(root):
+    files = [path for part in ('rsmamba_mm', 'tools', 'configs') for path in (root / part).rglob('*.py')]
+    read = {name for path in files for name in re.findall(r'\bRSMAMBA_[A-Z_]+', path.read_text())}
+    assert read <= set(machine.OWN)
 
 
 def test_gpu_that_pytorch_cannot_use(monkeypatch, section):
