@@ -18,9 +18,10 @@ PORTABLE := rsmamba_mm/ops/backends/cpu/lib
 
 MAIN := .venv/.installed
 UPSTREAM := .venv-upstream/.installed
+AUDIT := .venv-audit/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help demo app test test-fast test-upstream reliability reliability-full coverage lint format wheel clean
+.PHONY: help demo app test test-fast test-upstream reliability reliability-full coverage lint format audit wheel clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 22
@@ -67,6 +68,9 @@ format: $(MAIN) ## put the style right
 	@.venv/bin/ruff format .
 	@.venv/bin/clang-format -i $(CPP)
 
+audit: $(MAIN) $(AUDIT) ## look up vulnerabilities, write dist/sbom.cdx.json, check the licences
+	@.venv-audit/bin/python tools/audit.py .venv
+
 # auditwheel reads from the libraries which glibc they need, and says so in the name
 wheel: $(MAIN) ## build dist/*.whl with the native CPU backend in it, for Linux x86-64
 	@.venv/bin/python -m pip install -qq $(PIP_ARGS) -r requirements/wheel.txt
@@ -76,7 +80,7 @@ wheel: $(MAIN) ## build dist/*.whl with the native CPU backend in it, for Linux 
 		PATH="$(CURDIR)/.venv/bin:$$PATH" auditwheel repair --exclude 'libtorch*' --exclude 'libc10*' -w dist build/wheel/*.whl
 
 clean: ## remove the environments, builds and caches
-	rm -rf .venv .venv-upstream build dist *.egg-info .pytest_cache .ruff_cache htmlcov .coverage*
+	rm -rf .venv .venv-upstream .venv-audit build dist *.egg-info .pytest_cache .ruff_cache htmlcov .coverage*
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(MAIN): EXTRAS := mm,geo,export,tests
@@ -99,4 +103,9 @@ $(MAIN) $(UPSTREAM): setup.py $(wildcard requirements/*.txt)
 		$(@D)/bin/python -m pip uninstall -qq -y opencv-python && \
 		$(@D)/bin/python -m pip install -qq $(PIP_ARGS) -c requirements/constraints.txt \
 			--force-reinstall --no-deps opencv-python-headless; }
+	@touch $@
+
+$(AUDIT): requirements/audit.txt | $(MAIN)
+	@.venv/bin/python -m venv $(@D)
+	@$(@D)/bin/python -m pip install -qq $(PIP_ARGS) -r requirements/audit.txt
 	@touch $@
