@@ -87,29 +87,44 @@ def complexity_by_module(model: nn.Module, shape: Sequence[int]) -> list[ModuleC
 @torch.no_grad()
 def _count(model: nn.Module, shape: Sequence[int]) -> tuple[dict[str, int], dict[str, int]]:
     """Multiply-adds and operations of scans, by the name of the module."""
-    model = deepcopy(model).to('meta')
+    # a copy without data: parameters and buffers are exchanged while it is made
+    memo = {id(t): t.to('meta') for t in model.buffers()}
+    memo |= {id(p): nn.Parameter(p.to('meta'), p.requires_grad) for p in model.parameters()}
+    model = deepcopy(model, memo).to('meta')
     model.eval()  # of some of OpenMMLab's backbones it returns nothing
     x = torch.empty(*shape, device='meta')
     names = [name for name, _ in model.named_modules() if name]
+    with use_backend('torch'), FlopCounterMode(display=False, custom_mapping=_BOTH) as counter:
+        model(x)  # on the backend that runs without data
+    counts = {name: sum(by_operator.values()) for name, by_operator in counter.get_flop_counts().items()}
 
-    def totals(formulas: dict) -> dict[str, int]:
-        counter = FlopCounterMode(display=False, custom_mapping=formulas)
-        with use_backend('torch'), counter:  # the backend that runs without data
-            model(x)
-        counts = counter.get_flop_counts()
+    def totals(part: int) -> dict[str, int]:
         root = type(model).__name__
-        named = {name: sum(by_operator.values()) for name, by_operator in counts.items()}
-        inside = {name.removeprefix(f'{root}.'): n for name, n in named.items() if name != root}
+        inside = {
+            name.removeprefix(f'{root}.'): divmod(count, _SHIFT)[part]
+            for name, count in counts.items()
+            if name != root
+        }
         of_parts = Counter[str]()
         for name in reversed(names):  # parts come before what they are part of
             # a head whose `forward` is called past its hooks has what its parts have
             inside[name] = max(inside.get(name, 0), of_parts[name])
             of_parts[name.rpartition('.')[0]] += inside[name]
-        return {**inside, '': named.get('Global', 0)}
+        return {**inside, '': divmod(counts.get('Global', 0), _SHIFT)[part]}
 
-    products, everything = totals({torch.ops.rsmamba_mm.scan: step_flops_of_shapes}), totals({})
-    scans = {name: count - products.get(name, 0) for name, count in everything.items()}
-    return {name: count // 2 for name, count in products.items()}, scans
+    return {name: count // 2 for name, count in totals(1).items()}, totals(0)
+
+
+# PyTorch's counter adds one number of each operator: of a scan it gets two, the projection of its steps and
+# all else, this one times more than the other can be
+_SHIFT = 1 << 80
+
+
+def _scan_and_steps(*shapes, **options) -> int:
+    return step_flops_of_shapes(*shapes, **options) + _SHIFT * scan_flops_of_shapes(*shapes, **options)
+
+
+_BOTH = {torch.ops.rsmamba_mm.scan: _scan_and_steps}
 
 
 def _kept_for_backward(model: nn.Module, shape: Sequence[int]) -> dict[str, int]:
