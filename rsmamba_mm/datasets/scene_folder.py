@@ -92,6 +92,10 @@ class SceneFolder(ClassificationDataset):
             paths = [path for name in self.CLASSES for path in find_images(self.images / name)]
         else:
             paths = self._listed()
+        if not paths:
+            place = self.ann_file or str(self.images)
+            sentence = f'{type(self).__name__} finds none: write the list again, or set data_root'
+            refuse([Fault(place, 'no samples', sentence)], 'the data')
         samples = [
             {'img_path': str(path), 'gt_label': self.class_to_idx[path.parent.name]} for path in paths
         ]
@@ -148,7 +152,9 @@ class SceneFolder(ClassificationDataset):
                 continue
             name, _, image = _composed(line.strip().replace('\\', '/')).rpartition('/')
             name = name.rpartition('/')[2]
-            found = by_name.get((name, image)) or stems.get((name, Path(image).stem)) or []
+            found = by_name.get((name, image), [])
+            if not found and not set(Path(image).suffix) & set(' \t'):
+                found = stems.get((name, Path(image).stem), [])
             if len(found) == 1:
                 paths += found
             else:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import inspect
 import json
 import os
 import tempfile
@@ -67,24 +68,50 @@ def annotation_faults(config: dict) -> list[Fault]:
         config (dict): Of the data set itself, not of a wrapper.
     """
     reader, path, root = _reader(config)
-    if reader is None or not path:
-        return []
+    if reader is None:
+        return _no_images(config, root)
     if not os.path.isfile(path):
         what = 'is a folder, not a file' if os.path.isdir(path) else 'is not there'
         return [Fault(path, 'list', f'the list {what}: mend ann_file, which is relative to data_root')]
     return list(reader(config, path, root))
 
 
+def _no_images(config: dict, root: str) -> list[Fault]:
+    """Whether mmseg's data sets without a list have images of their suffix."""
+    suffix = _img_suffix(config)
+    if suffix is None or config.get('ann_file') or not config.get('data_prefix'):
+        return []
+    if os.path.isdir(root) and not any(Path(root).rglob(f'*{suffix}')):
+        return [_none(f'{root}/*{suffix}', _type_name(config))]
+    return []
+
+
+def _img_suffix(config: dict) -> str | None:
+    """Of a data set of mmseg's; None of another one."""
+    kind = _kind(config)
+    if 'BaseSegDataset' not in {base.__name__ for base in getattr(kind, '__mro__', ())}:
+        return None
+    for base in kind.__mro__:
+        parameter = inspect.signature(base.__init__).parameters.get('img_suffix')
+        if parameter is not None:
+            return config.get('img_suffix', parameter.default)
+    return None
+
+
+def _kind(config: dict) -> Any:
+    return DATASETS.get(config['type']) if isinstance(config['type'], str) else config['type']
+
+
 def _reader(config: dict) -> tuple[Callable[..., Iterator[Fault]] | None, str, str]:
     """What checks the list of a data set, the list, and the folder of the images."""
-    kind = DATASETS.get(config['type']) if isinstance(config['type'], str) else config['type']
+    kind = _kind(config)
     bases = {base.__name__: base for base in getattr(kind, '__mro__', ())}
     root, ann = config.get('data_root') or '', config.get('ann_file') or ''
     prefix = config.get('data_prefix') or ''
     prefix = prefix.get('img_path', '') if isinstance(prefix, dict) else prefix
     path, images = os.path.join(root, os.path.expanduser(ann)), os.path.join(root, prefix)
     for name, reader in (('CustomDataset', _labelled), ('BaseSegDataset', _names_only)):
-        if name in bases and not os.path.isdir(path):
+        if name in bases and not (name == 'BaseSegDataset' and os.path.isdir(path)):
             same = 'load_data_list' not in vars(kind) or kind is bases[name] or name == 'BaseSegDataset'
             return (reader if same and ann else None), path, images
     own = bases.get('BaseDataset')
@@ -133,7 +160,7 @@ def _names_only(config: dict, path: str, root: str) -> Iterator[Fault]:
             yield Fault(at, 'blank line', 'it has no name: remove the line', line=number)
         elif '\t' in name:
             yield Fault(at, 'two columns', f'{line!r} has a tab: write one name in a line', line=number)
-        elif name.endswith(suffix := config.get('img_suffix', '.jpg')):
+        elif name.endswith(suffix := _img_suffix(config) or '.jpg'):
             yield Fault(
                 at, 'suffix in the list', f'{name!r} ends in {suffix}, which is added to it: write '
                 'the name without it', line=number,
@@ -224,10 +251,26 @@ def build_leaf(config: dict, skip: bool = False) -> tuple[Any, list[Fault]]:
 
 
 def _built(config: dict) -> Any:
-    dataset = DATASETS.build(config)
-    if hasattr(dataset, 'full_init'):
-        dataset.full_init()
+    try:
+        dataset = DATASETS.build(config)
+        if hasattr(dataset, 'full_init'):
+            dataset.full_init()
+    except (ValueError, RuntimeError) as error:
+        if not str(error).startswith(('need at least one array', 'Found 0 files')):
+            raise
+        # what MMEngine and mmpretrain say of no samples
+        place = os.path.join(str(config.get('data_root') or ''), str(config.get('ann_file') or ''))
+        refuse([_none(place, _type_name(config))], 'the data')
+        raise
     return dataset
+
+
+def _none(place: str, name: str) -> Fault:
+    return Fault(
+        place,
+        'no samples',
+        f'{name} finds none: has its folder images of its suffix (img_suffix, extensions)?',
+    )
 
 
 def _type_name(config: dict) -> str:

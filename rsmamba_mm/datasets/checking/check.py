@@ -77,7 +77,8 @@ def check_dataset(
             has no faults.
         decode (bool): Whether to decode each file. Defaults to False.
         train (bool): Whether each class has to be there. Defaults to False.
-        workers (int): Threads, or processes to decode in. Defaults to 8.
+        workers (int): Threads, or processes to decode in; 0 decodes in this process, without timeout.
+            Defaults to 8.
         timeout (float): Seconds that the decoding of a sample may take. Defaults to 30.
         time_limit (float, optional): Seconds after which no further file is looked at; they come in a
             random order then, always the same. Defaults to None.
@@ -107,10 +108,10 @@ def check_dataset(
         def check(index: int, checker=checker, samples=samples) -> Seen:
             return checker.check(samples[index], decode)
 
-        if decode:
+        if decode and workers:
             found = call_in_processes(check, order, workers, timeout)
         else:
-            found = _in_threads(check, order, workers, start, time_limit)
+            found = _in_threads(check, order, max(1, workers), start, time_limit)
         seen: dict[int, Seen] = {}
         for index, of_one in found:
             seen[index] = of_one if isinstance(of_one, Seen) else _lost(samples[index], of_one, timeout)
@@ -152,8 +153,8 @@ def SkipFaulty(
 ) -> Any:
     """A data set without its faulty samples, which are counted and named in the log.
 
-    In a config: ``dataset=dict(type='SkipFaulty', dataset=dict(type='SceneFolder', …))``, inside of
-    wrappers such as ``MultiImageMixDataset``; ``tools/train.py --skip-faulty`` puts it there. Of several processes
+    In a config ``dataset=dict(type='SkipFaulty', dataset=dict(type='SceneFolder', …))``, inside of wrappers
+    such as ``MultiImageMixDataset``; ``tools/train.py --skip-faulty`` puts it there. Of several processes
     one checks for all.
 
     Args:

@@ -25,7 +25,8 @@ _STARTS = {
     b'%pdf': 'a PDF',
     b'pk\x03\x04': 'a zip archive',
     b'\x1f\x8b': 'a gzip archive',
-    b'\x80': 'a pickle',
+    b'\x80\x02': 'a pickle',
+    b'\x80\x04': 'a pickle',
     b'version https://git-lfs': 'a pointer of Git LFS in place of the file: git lfs pull',
     b'\x93numpy': 'a NumPy array',
     b'\x89hdf': 'an HDF5 file',
@@ -134,7 +135,7 @@ def read_header(path: str, library: str) -> Header | Said:
                 header = Header(image.size[::-1], image.mode, image.format or '', _orientation(image))
     except Image.DecompressionBombError as error:
         if library != 'raster':
-            return 'bomb', _bomb(path, str(error).split(' exceeds')[0].split('(')[-1])
+            return 'bomb', _bomb(path, str(error).split(' exceeds')[0].split('(')[-1].rstrip(')'))
         header = None
     except OSError as error:
         if getattr(error, 'errno', None):
