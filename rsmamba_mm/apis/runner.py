@@ -238,7 +238,7 @@ def build_runner(
         if 'is not in the' not in str(error):
             raise
         said = str(error.args[0]).split('. ')[0]
-        raise OptionError(f'{cfg.filename}: {said}: is it spelt right?') from error
+        raise OptionError(f'{cfg.filename or "the config"}: {said}: is it spelt right?') from error
     for hook in runner.hooks:
         if isinstance(hook, LoggerHook):
             # MMEngine lets all ranks write the figures of a test into the one file, at the same time

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from mmengine.registry import DATASETS
 
-from ..errors import MissingDataError
+from ..errors import MissingDataError, OptionError
 from .checking import Fault, refuse
 from .checking.annotations import read_lines
 from .classification import ClassificationDataset
@@ -42,7 +42,7 @@ class SceneFolder(ClassificationDataset):
         MissingDataError: If the folder, a class, the list or a listed image is missing; the message
             says which path, what is expected there and what to do.
         FaultyDataError: If lines of the list are of no image or class of the data set; it names all.
-        ValueError: If the holdout is no share.
+        OptionError: If the holdout is no share.
     """
 
     #: folder of the class subfolders as downloaded
@@ -65,7 +65,7 @@ class SceneFolder(ClassificationDataset):
         lazy_init: bool = False,
     ) -> None:
         if not 0 <= holdout < 1 or (held_out and not holdout):
-            raise ValueError(
+            raise OptionError(
                 f'{type(self).__name__}: holdout is the share to hold out, in [0, 1), and held_out=True '
                 f'needs one above 0; got holdout={holdout}, held_out={held_out}'
             )

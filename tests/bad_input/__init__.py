@@ -5,7 +5,8 @@ from .files import Case, config, good
 from .images import IMAGES
 from .lists import LISTS
 from .masks import MASKS
+from .runs import RUNS
 
 CASES = {**IMAGES, **MASKS, **LISTS}
 
-__all__ = ['ACCEPTED', 'CASES', 'IMAGES', 'LISTS', 'MASKS', 'Case', 'config', 'good']
+__all__ = ['ACCEPTED', 'CASES', 'IMAGES', 'LISTS', 'MASKS', 'RUNS', 'Case', 'config', 'good']
