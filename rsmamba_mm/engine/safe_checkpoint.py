@@ -104,10 +104,15 @@ class SafeCheckpointHook(CheckpointHook):
     def after_load_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
         """Refuse a file that training cannot begin or go on with."""
         path, meta = runner._load_from, checkpoint.get('meta') or {}
-        if runner._resume and not ({'epoch', 'iter'} <= set(meta) and 'optimizer' in checkpoint):
+        if runner._resume and not {'epoch', 'iter'} <= set(meta):
             raise OptionError(
                 f'{path} has weights alone, without the state of a run to resume: start from it by '
                 '--cfg-options load_from=FILE, without --resume'
+            )
+        if runner._resume and 'optimizer' not in checkpoint:
+            runner.logger.warning(
+                f'{path} has no state of the optimizer (save_optimizer=False?): it begins anew, so the run '
+                'does not end with the weights of one that was never cut'
             )
         tensors = checkpoint.get('state_dict', checkpoint)
         own = bare_model(runner.model).state_dict()
