@@ -1,5 +1,10 @@
 """Errors whose message is for the person at the command line: the tools print them without a traceback."""
 
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
 
 class UserError(Exception):
     """Something that the user gave cannot be served; the message says what, and what to do."""
@@ -31,3 +36,15 @@ class OutputError(UserError, OSError):
 
 class TrainingError(UserError, RuntimeError):
     """A training that cannot go on."""
+
+
+class FaultyDataError(MissingDataError, ValueError):
+    """Data of which something cannot be used.
+
+    Attributes:
+        faults (list): All of it, as :class:`rsmamba_mm.datasets.checking.Fault`.
+    """
+
+    def __init__(self, message: str, faults: Sequence[Any] = ()) -> None:
+        super().__init__(message)
+        self.faults = list(faults)

@@ -24,6 +24,7 @@ default_hooks = dict(
 )
 custom_hooks = [
     dict(type='CheckClassesHook'),
+    dict(type='CheckDataHook'),
     dict(type='CheckLearningRateHook'),
     dict(type='SyncBuffersHook'),  # batch norms of several processes, before a validation
     dict(type='ClassificationReportHook'),

@@ -32,6 +32,11 @@ def add_train_arguments(parser: ArgumentParser) -> None:
         action='store_true',
         help='scale the learning rate by the actual batch size over the one it was set for',
     )
+    parser.add_argument(
+        '--skip-faulty',
+        action='store_true',
+        help='decode the training data first, and leave out, count and name the samples that are faulty',
+    )
     parser.add_argument('--no-validate', action='store_true', help='do not evaluate during training')
 
 

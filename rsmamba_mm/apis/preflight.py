@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 import ast
+import difflib
 import glob
 import os
 import re
+import tempfile
 from argparse import Namespace
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import torch
 from mmengine.config import Config
+from mmengine.registry import DATASETS
 from mmengine.runner import CheckpointLoader
 from torch import nn
 
 from ..engine.mixed_precision import check_bfloat16
-from ..errors import CheckpointError, MissingDataError, OptionError
+from ..errors import CheckpointError, MissingDataError, OptionError, OutputError
 from ..models.class_order import checkpoint_classes, refuse_other_classes
 from ..safe_loading import load
 
@@ -182,6 +185,47 @@ def check_folders(dataset: dict, masks: bool = True) -> None:
                 'data set writes; configs/unetmamba/README.md names it. '
                 'Where they lie elsewhere: --cfg-options data_root=FOLDER'
             )
+
+
+def check_lists(dataset: dict) -> None:
+    """Refuse faulty lists of samples before anything is built; those of ``SkipFaulty`` pass.
+
+    Raises:
+        FaultyDataError: With all lines that are faulty.
+        OptionError: If there is no such data set.
+    """
+    # the folder of data sets needs mmcv, which other parts of this package's interface do not
+    from ..datasets.checking import annotation_faults, refuse
+
+    kind = dataset.get('type')
+    if kind is None or (isinstance(kind, str) and kind.endswith('SkipFaulty')):
+        return
+    inner = dataset.get('dataset', dataset.get('datasets'))
+    if inner is not None:
+        for each in inner if isinstance(inner, list) else [inner]:
+            check_lists(each)
+        return
+    if isinstance(kind, str) and DATASETS.get(kind) is None:
+        known = difflib.get_close_matches(kind, DATASETS.module_dict)
+        hint = f'; did you mean {" or ".join(known)}?' if known else ': is its module in custom_imports?'
+        raise OptionError(f'no data set is named {kind}{hint}')
+    refuse(annotation_faults(dataset), f'the list of {kind}')
+
+
+def check_work_dir(path: str) -> None:
+    """Refuse a work dir that cannot be written, before anything is computed.
+
+    Raises:
+        OutputError: Saying why.
+    """
+    try:
+        Path(path).mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=path):
+            pass
+    except OSError as error:
+        raise OutputError(
+            f'the work dir {path} cannot be written ({error.strerror}): give another --work-dir'
+        ) from error
 
 
 def variants(cfg: Config) -> list[str]:

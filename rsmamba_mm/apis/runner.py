@@ -18,19 +18,21 @@ from mmengine.config import Config
 from mmengine.dist import is_main_process, master_only
 from mmengine.evaluator import DumpResults
 from mmengine.hooks import Hook, LoggerHook
-from mmengine.registry import RUNNERS, build_runner_from_cfg
+from mmengine.registry import RUNNERS, DefaultScope, build_runner_from_cfg
 from mmengine.runner import Runner
 from mmengine.utils.dl_utils import collect_env
 
 from ..engine.safe_checkpoint import newest_checkpoint
-from ..errors import OptionError
+from ..errors import OptionError, UserError
 from .options import add_test_arguments, add_train_arguments, completed
 from .preflight import (
     PICKLES,
     check_amp,
     check_checkpoint,
     check_folders,
+    check_lists,
     check_test_options,
+    check_work_dir,
     existing,
     explain_missing_base,
     is_segmenter,
@@ -59,6 +61,15 @@ def prepare_train(args: Namespace) -> Runner:
         raise OptionError(f'--amp-dtype {args.amp_dtype} is of --amp: give both')
     if args.amp:
         train_in_half_precision(cfg, check_amp(args.amp_dtype))
+    if args.skip_faulty:
+        from ..datasets.checking import leaf_configs
+
+        for dataset in leaf_configs(cfg.train_dataloader.dataset):
+            inner = dict(dataset)
+            dataset.clear()
+            dataset.update(type='rsmamba_mm.SkipFaulty', dataset=inner)
+    if cfg.get('load_from'):
+        existing(cfg.load_from, 'checkpoint (load_from)')
     if args.resume is not None:
         cfg.resume = True
         cfg.load_from = None if args.resume == 'auto' else existing(args.resume, 'checkpoint')
@@ -151,15 +162,23 @@ def read_config(path: str, options: dict | None = None) -> Config:
         Config: The config.
 
     Raises:
-        OptionError: If there is no such config, or no such base of it.
+        OptionError: If there is no such config or base of it, it cannot be read, or an option does not fit.
     """
     try:
         cfg = Config.fromfile(existing(path, 'config'))
     except FileNotFoundError as error:
         raise OptionError(explain_missing_base(path) or f'{path}: {error}') from error
+    except UserError:
+        raise
+    except Exception as error:  # a config is a program
+        reason = ' '.join(str(error).split())
+        raise OptionError(f'{path} cannot be read ({type(error).__name__}: {reason}): mend it') from error
     if options is not None:
         root = cfg.get('data_root')
-        cfg.merge_from_dict(options)
+        try:
+            cfg.merge_from_dict(options)
+        except (AssertionError, KeyError, TypeError) as error:
+            raise OptionError(f'--cfg-options: {path} has no such entry ({error})') from error
         if 'data_root' in options and root is not None:
             # the data sets hold copies of the value that the config file had
             _replace_root(cfg._cfg_dict, root, cfg.data_root)
@@ -181,9 +200,16 @@ def build_runner(
 
     Raises:
         MissingDataError: If a folder of a data set of mmsegmentation's is not there, or has no images.
+        FaultyDataError: If the list of a data set has faulty lines.
+        OptionError: If a type is of no known class.
+        OutputError: If the work dir cannot be written.
     """
     for split in splits:
-        check_folders((cfg.get(f'{split}_dataloader') or {}).get('dataset', {}), masks)
+        dataset = (cfg.get(f'{split}_dataloader') or {}).get('dataset', {})
+        check_folders(dataset, masks)
+        with DefaultScope.overwrite_default_scope(cfg.get('default_scope')):
+            check_lists(dataset)
+    check_work_dir(cfg.work_dir)
     if cfg.get('launcher', 'none') != 'none' and not torch.cuda.is_available():
         # ranks without a GPU talk by gloo, and DistributedDataParallel has no device to name
         cfg.env_cfg.dist_cfg = dict(cfg.env_cfg.get('dist_cfg') or {}, backend='gloo')
@@ -206,7 +232,13 @@ def build_runner(
         # MMEngine gives it the run's own name: one of the config's would be shared by all runs of a process
         cfg.visualizer.pop('name', None)
     own = 'runner_type' in cfg
-    runner = build_runner_from_cfg(cfg, RUNNERS) if own else Runner.from_cfg(cfg)
+    try:
+        runner = build_runner_from_cfg(cfg, RUNNERS) if own else Runner.from_cfg(cfg)
+    except KeyError as error:
+        if 'is not in the' not in str(error):
+            raise
+        said = str(error.args[0]).split('. ')[0]
+        raise OptionError(f'{cfg.filename or "the config"}: {said}: is it spelt right?') from error
     for hook in runner.hooks:
         if isinstance(hook, LoggerHook):
             # MMEngine lets all ranks write the figures of a test into the one file, at the same time

@@ -7,6 +7,7 @@ from importlib.util import find_spec
 
 from .. import _openmmlab  # noqa: F401 - cures come first
 from .aid import AID
+from .checking import SkipFaulty, check_dataset
 from .mosaic import NativeMosaic
 from .released import RSClsDataset
 from .resisc45 import RESISC45
@@ -43,9 +44,11 @@ __all__ = [
     'RSClsDataset',
     'RandomBandGain',
     'SceneFolder',
+    'SkipFaulty',
     'SyntheticScene',
     'SyntheticScenes',
     'UCMerced',
+    'check_dataset',
     'mean_colour_accuracy',
     'read_bands',
     'render_landscape',

@@ -13,8 +13,17 @@ IMAGE_SUFFIXES = ('.jpg', '.jpeg', '.png', '.tif', '.tiff', '.bmp')
 
 
 def find_images(folder: str | Path) -> list[Path]:
-    """The images in a folder itself, sorted."""
-    return sorted(path for path in Path(folder).iterdir() if path.suffix.lower() in IMAGE_SUFFIXES)
+    """The images in a folder itself, sorted.
+
+    Raises:
+        MissingDataError: If the folder cannot be listed.
+    """
+    try:
+        return sorted(path for path in Path(folder).iterdir() if path.suffix.lower() in IMAGE_SUFFIXES)
+    except PermissionError as error:
+        raise MissingDataError(
+            f'{folder} cannot be listed by this user ({error.strerror}): chmod a+rx, or ask its owner'
+        ) from error
 
 
 def find_scenes(folder: str | Path) -> tuple[list[str], list[str], list[int]]:
@@ -28,13 +37,17 @@ def find_scenes(folder: str | Path) -> tuple[list[str], list[str], list[int]]:
         relative to the folder and sorted; the class index of each.
 
     Raises:
-        MissingDataError: If there is no such folder, or fewer than two subfolders with images.
+        MissingDataError: If there is no such folder, a link in it leads nowhere, or fewer than two
+            subfolders have images.
     """
     folder = Path(folder)
     expected = f'expected: one subfolder for each class, with images ({" ".join(IMAGE_SUFFIXES)})'
     if not folder.is_dir():
         raise MissingDataError(f'data folder not found: {folder.resolve()}; {expected}')
     found = {}
+    for path in folder.iterdir():
+        if path.is_symlink() and not path.exists():
+            raise MissingDataError(f'{path} is a link that leads nowhere, or to itself: mend or remove it')
     for subfolder in sorted(path for path in folder.iterdir() if path.is_dir()):
         images = [path.relative_to(folder).as_posix() for path in find_images(subfolder)]
         if images:

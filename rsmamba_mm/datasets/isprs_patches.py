@@ -5,6 +5,7 @@ from __future__ import annotations
 from mmengine.registry import DATASETS
 from mmseg.datasets import ISPRSDataset
 
+from ..errors import OptionError
 from .folder import stratified_split
 
 
@@ -19,12 +20,12 @@ class ISPRSPatches(ISPRSDataset):
         **kwargs: Further arguments of mmseg's ``ISPRSDataset``; ``reduce_zero_label`` is False here.
 
     Raises:
-        ValueError: If the holdout is no share.
+        OptionError: If the holdout is no share.
     """
 
     def __init__(self, holdout: float = 0.0, held_out: bool = False, **kwargs) -> None:
         if not 0 <= holdout < 1 or (held_out and not holdout):
-            raise ValueError(
+            raise OptionError(
                 'ISPRSPatches: holdout is the share to hold out, in [0, 1), and held_out=True needs one '
                 f'above 0; got holdout={holdout}, held_out={held_out}'
             )

@@ -8,7 +8,7 @@ from pathlib import Path
 from mmengine.registry import DATASETS
 from mmseg.datasets import BaseSegDataset
 
-from ..errors import MissingDataError
+from ..errors import MissingDataError, OptionError
 from .folder import find_images
 
 
@@ -26,7 +26,7 @@ class DubaiDataset(BaseSegDataset):
 
     Raises:
         MissingDataError: If a tile is not there, or an image has no mask.
-        ValueError: If no tile is named.
+        OptionError: If no tile is named.
     """
 
     METAINFO = dict(
@@ -43,7 +43,7 @@ class DubaiDataset(BaseSegDataset):
 
     def __init__(self, data_root: str, tiles: Sequence[str], **kwargs) -> None:
         if isinstance(tiles, str) or not tiles:
-            raise ValueError(f"DubaiDataset: tiles is a list of names, such as ['tile7'], got {tiles!r}")
+            raise OptionError(f"DubaiDataset: tiles is a list of names, such as ['tile7'], got {tiles!r}")
         self.tiles = list(tiles)
         super().__init__(data_root=data_root, data_prefix=dict(), **kwargs)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from mmengine.registry import DATASETS
 
+from ..errors import OptionError
 from .aid import AID
 from .resisc45 import RESISC45
 from .scene_folder import SceneFolder
@@ -21,14 +22,14 @@ class RSClsDataset(SceneFolder):
         **kwargs: Further arguments of :class:`SceneFolder`.
 
     Raises:
-        ValueError: If ``data_name`` is none of these; otherwise as :class:`SceneFolder`.
+        OptionError: If ``data_name`` is none of these; otherwise as :class:`SceneFolder`.
     """
 
     NAMES: dict[str, type[SceneFolder]] = dict(UC=UCMerced, AID=AID, NWPU=RESISC45)
 
     def __init__(self, data_root: str = '', data_name: str = 'AID', ann_file: str = '', **kwargs) -> None:
         if data_name not in self.NAMES:
-            raise ValueError(
+            raise OptionError(
                 f'RSClsDataset: data_name is one of {", ".join(self.NAMES)}, got {data_name!r}'
             )
         known = self.NAMES[data_name]

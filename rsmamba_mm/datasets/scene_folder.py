@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from mmengine.registry import DATASETS
 
-from ..errors import MissingDataError
+from ..errors import MissingDataError, OptionError
+from .checking import Fault, refuse
+from .checking.annotations import read_lines
 from .classification import ClassificationDataset
 from .folder import find_images, find_scenes, stratified_split
 
@@ -38,7 +41,8 @@ class SceneFolder(ClassificationDataset):
     Raises:
         MissingDataError: If the folder, a class, the list or a listed image is missing; the message
             says which path, what is expected there and what to do.
-        ValueError: If a line of the list names no class of the data set, or the holdout is no share.
+        FaultyDataError: If lines of the list are of no image or class of the data set; it names all.
+        OptionError: If the holdout is no share.
     """
 
     #: folder of the class subfolders as downloaded
@@ -61,7 +65,7 @@ class SceneFolder(ClassificationDataset):
         lazy_init: bool = False,
     ) -> None:
         if not 0 <= holdout < 1 or (held_out and not holdout):
-            raise ValueError(
+            raise OptionError(
                 f'{type(self).__name__}: holdout is the share to hold out, in [0, 1), and held_out=True '
                 f'needs one above 0; got holdout={holdout}, held_out={held_out}'
             )
@@ -88,6 +92,10 @@ class SceneFolder(ClassificationDataset):
             paths = [path for name in self.CLASSES for path in find_images(self.images / name)]
         else:
             paths = self._listed()
+        if not paths:
+            place = self.ann_file or str(self.images)
+            sentence = f'{type(self).__name__} finds none: write the list again, or set data_root'
+            refuse([Fault(place, 'no samples', sentence)], 'the data')
         samples = [
             {'img_path': str(path), 'gt_label': self.class_to_idx[path.parent.name]} for path in paths
         ]
@@ -133,24 +141,45 @@ class SceneFolder(ClassificationDataset):
             )
         present = [path for name in self.CLASSES for path in find_images(self.images / name)]
         # by the exact name first: two images may differ in the suffix alone
-        by_name = {(path.parent.name, path.stem): path for path in present}
-        by_name |= {(path.parent.name, path.name): path for path in present}
+        stems: dict[tuple[str, str], list[Path]] = {}
+        for path in present:
+            stems.setdefault((path.parent.name, _composed(path.stem)), []).append(path)
+        by_name = {(path.parent.name, _composed(path.name)): [path] for path in present}
+        lines, faults = read_lines(listing, bom=True)
         paths = []
-        for number, line in enumerate(listing.read_text().splitlines(), 1):
+        for number, line in enumerate(lines, 1):
             if not line.strip():
                 continue
-            name, _, image = line.strip().rpartition('/')
+            name, _, image = _composed(line.strip().replace('\\', '/')).rpartition('/')
             name = name.rpartition('/')[2]
-            if name not in self.class_to_idx:
-                raise ValueError(
-                    f'{listing}:{number}: {line!r} names no class of {type(self).__name__}; expected '
-                    f'Class/name with a class such as {self.CLASSES[0]}'
-                )
-            path = by_name.get((name, image)) or by_name.get((name, Path(image).stem))
-            if path is None:
-                raise MissingDataError(
-                    f'{listing}:{number}: {line!r} is listed but there is no such image in '
-                    f'{self.images / name}'
-                )
-            paths.append(path)
+            found = by_name.get((name, image), [])
+            if not found and not set(Path(image).suffix) & set(' \t'):
+                found = stems.get((name, Path(image).stem), [])
+            if len(found) == 1:
+                paths += found
+            else:
+                kind, sentence = self._fault(line, name, image, found)
+                faults.append(Fault(f'{listing}:{number}', kind, sentence, line=number))
+        refuse(faults, f'the list of {type(self).__name__}')
         return paths
+
+    def _fault(self, line: str, name: str, image: str, found: list[Path]) -> tuple[str, str]:
+        """What is wrong with a line that is not of one image."""
+        if name not in self.class_to_idx:
+            alike = next((c for c in self.CLASSES if c.casefold() == name.casefold()), None)
+            return 'unknown class', (
+                f'{line!r} names no class of {type(self).__name__}; expected Class/name with a class such '
+                f'as {alike or self.CLASSES[0]}'
+            )
+        if found:
+            return 'ambiguous', (
+                f'{line!r} may be {" or ".join(path.name for path in found)}: write it with its suffix'
+            )
+        last = image.replace('\t', ' ').rpartition(' ')[2]
+        hint = f' (a label in its line? Remove {last})' if last.isdecimal() and last != image else ''
+        return 'missing', f'{line!r} is listed but there is no such image in {self.images / name}{hint}'
+
+
+def _composed(name: str) -> str:
+    """Accents as one character: some systems write them apart, in names or in lists."""
+    return unicodedata.normalize('NFC', name)

@@ -156,6 +156,7 @@ class SyntheticScenes(ClassificationDataset):
     """
 
     METAINFO = dict(classes=SCENE_CLASSES)  # of classification, for those who ask the class
+    reads_files = False
 
     def __init__(
         self,

@@ -8,7 +8,7 @@ from pathlib import Path
 from mmengine.registry import DATASETS
 from mmseg.datasets import BaseSegDataset
 
-from ..errors import MissingDataError
+from ..errors import MissingDataError, OptionError
 from .folder import find_images
 
 
@@ -29,7 +29,7 @@ class UAVidDataset(BaseSegDataset):
 
     Raises:
         MissingDataError: If a part is not there, or an image has no mask.
-        ValueError: If no part is named.
+        OptionError: If no part is named.
     """
 
     METAINFO = dict(
@@ -51,7 +51,7 @@ class UAVidDataset(BaseSegDataset):
 
     def __init__(self, data_root: str, parts: Sequence[str], **kwargs) -> None:
         if isinstance(parts, str) or not parts:
-            raise ValueError(
+            raise OptionError(
                 f"UAVidDataset: parts is a list of names, such as ['uavid_val'], got {parts!r}"
             )
         self.parts = list(parts)

@@ -8,6 +8,7 @@ from importlib.util import find_spec
 
 from .. import _openmmlab  # noqa: F401 - cures come first
 from .check_classes import CheckClassesHook
+from .check_data import CheckDataHook
 from .check_finite import CheckFiniteHook
 from .classification_report import ClassificationReportHook
 from .compile import CompileHook
@@ -24,6 +25,7 @@ from .segmentation_report import SegmentationReportHook
 __all__ = [
     'BFloat16OptimWrapper',
     'CheckClassesHook',
+    'CheckDataHook',
     'CheckFiniteHook',
     'CheckLearningRateHook',
     'ClassificationReportHook',

@@ -20,6 +20,7 @@ from mmengine.runner import BaseLoop, Runner
 
 from ..errors import OptionError, OutputError
 from ..safe_loading import load
+from .check_classes import bare_model
 
 WORKERS_END = 10.0  # seconds until the loader's workers of a killed process have noticed, and let go
 ATOMIC = 'rsmamba_mm.atomic'  # name of the file backend
@@ -74,7 +75,8 @@ class SafeCheckpointHook(CheckpointHook):
         **kwargs: Those of MMEngine's ``CheckpointHook``.
 
     Raises:
-        OptionError: If another run trains in the work dir, or no checkpoint to resume from is whole.
+        OptionError: If another run trains in the work dir, no checkpoint to resume from is whole, or
+            what is loaded is of another model or, to resume, of no run.
     """
 
     meta: Mapping[str, int] = {}  # epoch and iteration of what is being saved
@@ -98,6 +100,28 @@ class SafeCheckpointHook(CheckpointHook):
                 runner.logger.warning(f'nothing to resume in {runner.work_dir}: the training begins')
         elif runner._resume and Path(runner._load_from).is_file():
             refuse_torn(runner._load_from)
+
+    def after_load_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
+        """Refuse a file that training cannot begin or go on with."""
+        path, meta = runner._load_from, checkpoint.get('meta') or {}
+        if runner._resume and not {'epoch', 'iter'} <= set(meta):
+            raise OptionError(
+                f'{path} has weights alone, without the state of a run to resume: start from it by '
+                '--cfg-options load_from=FILE, without --resume'
+            )
+        if runner._resume and 'optimizer' not in checkpoint:
+            runner.logger.warning(
+                f'{path} has no state of the optimizer (save_optimizer=False?): it begins anew, so the run '
+                'does not end with the weights of one that was never cut'
+            )
+        tensors = checkpoint.get('state_dict', checkpoint)
+        own = bare_model(runner.model).state_dict()
+        shapes = {name.removeprefix('module.'): getattr(t, 'shape', None) for name, t in tensors.items()}
+        if not any(shapes.get(name) == tensor.shape for name, tensor in own.items()):
+            raise OptionError(
+                f'{path} is of another model: not one of its tensors has name and shape of one here, and '
+                'MMEngine would go on with random weights. Take the config of its training'
+            )
 
     def after_run(self, runner: Runner) -> None:
         """Leave the work dir."""

@@ -78,10 +78,14 @@ def test_refusals(tmp_path):
     with pytest.raises(FileNotFoundError, match=r'annotation file not found: .*train\.txt'):
         UCMerced(str(tmp_path), ann_file='train.txt')
     (tmp_path / 'list.txt').write_text('beach/beach_0.png\nbeach/beach_9.png\n')
-    with pytest.raises(FileNotFoundError, match=r"list\.txt:2: 'beach/beach_9\.png' is listed but"):
+    with pytest.raises(
+        FileNotFoundError, match=r"list\.txt:2: missing: 'beach/beach_9\.png' is listed but"
+    ):
         UCMerced(str(tmp_path), ann_file='list.txt')
     (tmp_path / 'list.txt').write_text('moon/moon_0.png\n')
-    with pytest.raises(ValueError, match=r"list\.txt:1: 'moon/moon_0\.png' names no class of UCMerced"):
+    with pytest.raises(
+        ValueError, match=r"list\.txt:1: unknown class: 'moon/moon_0\.png' names no class of UCMerced"
+    ):
         UCMerced(str(tmp_path), ann_file='list.txt')
     for path in (tmp_path / 'Images' / 'beach').iterdir():
         path.unlink()
