@@ -35,7 +35,7 @@ def multi_order_conv1d(
 
     Raises:
         ValueError: If the shapes do not fit together, the activation is another, or an order reads a token
-            that is not there.
+            that is not there, or one twice.
         TypeError: If a tensor is complex or an integer.
         RuntimeError: If the forced backend cannot run, or not serve this.
     """
@@ -63,6 +63,8 @@ def _check(x: Tensor, weight: Tensor, bias: Tensor | None, orders: Tensor) -> No
             'conv1d: x must be (B, L, E) and weight (E, W) or (K, E, W), got '
             f'{tuple(x.shape)} and {tuple(weight.shape)}'
         )
+    if weight.shape[-1] == 0:
+        raise ValueError(f'conv1d: weight must have at least one tap, got {tuple(weight.shape)}')
     if orders.dim() != 2 or orders.shape[1] != x.shape[1]:
         raise ValueError(
             f'conv1d: orders must be (K, {x.shape[1]}) for x of {tuple(x.shape)}, got {tuple(orders.shape)}'
