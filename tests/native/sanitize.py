@@ -17,6 +17,7 @@ import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
+from itertools import pairwise
 from pathlib import Path
 
 from rsmamba_mm.ops.backends.cpu.build import FLAGS, PORTABLE_FLAGS, SOURCES, BuildError
@@ -35,6 +36,7 @@ COMMON = (
 )
 ADDRESS, THREAD = '-fsanitize=address,undefined', '-fsanitize=thread'
 WATCHED = {ADDRESS: 'AddressSanitizer and UndefinedBehaviorSanitizer', THREAD: 'ThreadSanitizer'}
+FOUND_NOTHING = {ADDRESS: 'nothing read or written out of bounds', THREAD: 'no race'}
 LESS_THREADED = 5  # cases of ADDRESS for each one of THREAD
 WRONG_PROCESSOR = 77
 
@@ -87,19 +89,28 @@ def command(program: Path) -> list[str]:
     return [fixed, '-R', str(program)] if works else [str(program)]
 
 
+def flags_of(cxx: str, sanitizer: str, instructions: str) -> list[str]:
+    flags = [flag for flag in FLAGS if flag not in ('-O3', '-fopenmp')]
+    openmp = [] if 'clang' in Path(cxx).name else ['-fopenmp']
+    return [*flags, *INSTRUCTIONS[instructions], *COMMON, sanitizer, *openmp]
+
+
+def program_of(cxx: str, sanitizer: str, instructions: str) -> Path:
+    """Where a program is, or will be: named by what it is made of."""
+    files = sorted(
+        path for folder in (SOURCES, HERE) for path in folder.iterdir() if path.suffix in ('.cpp', '.h')
+    )
+    parts = [cxx, *flags_of(cxx, sanitizer, instructions), *(path.read_text() for path in files)]
+    return PROGRAMS / f'doors-{hashlib.sha256(chr(0).join(parts).encode()).hexdigest()[:16]}'
+
+
 def build(cxx: str, sanitizer: str, instructions: str) -> Path:
     """The program, compiled where it is not yet.
 
     Raises:
         BuildError: If the compiler fails.
     """
-    flags = [flag for flag in FLAGS if flag not in ('-O3', '-fopenmp')]
-    flags += [*INSTRUCTIONS[instructions], *COMMON, sanitizer]
-    if 'clang' not in Path(cxx).name:
-        flags.append('-fopenmp')
-    files = sorted(path for folder in (SOURCES, HERE) for path in folder.iterdir() if path.is_file())
-    parts = [cxx, *flags, *(path.read_text() for path in files)]
-    program = PROGRAMS / f'doors-{hashlib.sha256(chr(0).join(parts).encode()).hexdigest()[:16]}'
+    program, flags = program_of(cxx, sanitizer, instructions), flags_of(cxx, sanitizer, instructions)
     if program.exists():
         return program
     PROGRAMS.mkdir(parents=True, exist_ok=True)
@@ -148,7 +159,7 @@ def share(first: int, count: int, programs: list[Path]) -> int:
     """Deal cases out to programs in equal parts, on two cores; how many were run."""
     edges = [first + count * i // len(programs) for i in range(len(programs) + 1)]
     with ThreadPoolExecutor(2) as pool:
-        return sum(pool.map(run, programs, edges, (b - a for a, b in zip(edges, edges[1:], strict=False))))
+        return sum(pool.map(run, programs, edges, (b - a for a, b in pairwise(edges))))
 
 
 def main() -> None:

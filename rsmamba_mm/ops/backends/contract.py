@@ -58,8 +58,7 @@ class ScanInputs:
             x = getattr(self, name)
             if x is None:
                 continue
-            if not x.is_floating_point():
-                raise TypeError(f'scan: {name} must be real floating point, got {x.dtype}')
+            check_real('scan', name, x)
             if x.device != device:
                 raise ValueError(f'scan: {name} is on {x.device} and u on {device}')
         check_orders_type('scan', self.orders, device)
@@ -180,6 +179,14 @@ class ScanGradients(NamedTuple):
     C: Tensor
     D: Tensor | None
     delta_bias: Tensor | None
+
+
+def check_real(name: str, key: str, x: Tensor) -> None:
+    """Refuse a tensor whose numbers no operator computes with."""
+    if not x.is_floating_point():
+        raise TypeError(f'{name}: {key} must be real floating point, got {x.dtype}')
+    if x.element_size() < 2:
+        raise TypeError(f'{name}: {key} must be of 16 bits or more, got {x.dtype}: use {key}.bfloat16()')
 
 
 def check_orders_type(name: str, orders: Tensor | None, device: torch.device) -> None:

@@ -1,0 +1,35 @@
+"""The native backend's doors under sanitizers, on random calls; ``make sanitize`` does it alone."""
+
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+from native import sanitize
+
+BLOCK = 100_000  # cases at length; a few thousand where the programs are there already
+
+
+@pytest.mark.reliability
+@pytest.mark.slow
+@pytest.mark.parametrize('sanitizer', sanitize.WATCHED, ids=['address', 'thread'])
+def test_random_calls_of_the_native_code(sanitizer, tally):
+    name = sanitize.WATCHED[sanitizer]
+    missing = sanitize.lacks(sanitize.gcc(), sanitizer)
+    if missing:
+        pytest.skip(f'{name} cannot watch here: {missing}')
+    builds = sanitize.builds(sanitizer)
+    if tally.level == 0 and not all(sanitize.program_of(*each).exists() for each in builds):
+        pytest.skip(f'{name}: to compile takes a minute, and make sanitize does it')
+    with ThreadPoolExecutor(2) as pool:
+        programs = list(pool.map(lambda each: sanitize.build(*each), builds))
+    block = tally.times(2000, BLOCK, BLOCK)
+    if sanitizer == sanitize.THREAD:
+        block //= sanitize.LESS_THREADED
+    levels = 1, 1, 100
+    for seed in tally.blocks(*levels):
+        sanitize.share(seed * block, block, programs)
+    tally.record(
+        'Native code',
+        f'random calls of each function, forward and backward, under {name}',
+        tally.times(*levels) * block,
+        f'{sanitize.FOUND_NOTHING[sanitizer]}, results as the formula gives them',
+    )
