@@ -162,6 +162,34 @@ def share(first: int, count: int, programs: list[Path]) -> int:
         return sum(pool.map(run, programs, edges, (b - a for a, b in pairwise(edges))))
 
 
+def try_operators(first: int, last: int) -> None:
+    """Blocks of ``test_doors.py`` on a library with AddressSanitizer, in a process of their own: what
+    Python hands over lies in memory that is watched too.
+
+    Raises:
+        AssertionError: If something is found.
+    """
+    PROGRAMS.mkdir(parents=True, exist_ok=True)
+    wrapper = PROGRAMS / 'g++-address'
+    wrapper.write_text(f'#!/bin/sh\nexec {gcc()} -fsanitize=address -g "$@"\n')
+    wrapper.chmod(0o755)
+    paths = [str(ROOT), str(ROOT / 'tests' / 'test_ops'), os.environ.get('PYTHONPATH', '')]
+    env = {
+        **os.environ,
+        'CXX': str(wrapper),
+        'RSMAMBA_CACHE_DIR': str(PROGRAMS / 'cache'),
+        'PYTHONPATH': os.pathsep.join(paths),
+        'ASAN_OPTIONS': 'detect_leaks=0',  # Python's own
+    }
+    subprocess.run([sys.executable, '-m', 'rsmamba_mm.ops.build'], check=True, capture_output=True, env=env)
+    files = [[gcc(), f'-print-file-name={name}'] for name in ('libasan.so', 'libstdc++.so')]
+    env['LD_PRELOAD'] = ' '.join(subprocess.check_output(file, text=True).strip() for file in files)
+    code = f'import test_doors\nfor seed in range({first}, {last}): test_doors.try_block(seed)'
+    result = subprocess.run([sys.executable, '-c', code], capture_output=True, text=True, env=env)
+    if result.returncode:
+        raise AssertionError(f'blocks {first} to {last - 1} of test_doors.py:\n{result.stderr[-6000:]}')
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description='Run the native backend under sanitizers.')
     parser.add_argument('--cases', type=int, default=100_000, help='how many (default: 100000)')

@@ -5,7 +5,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 from native import sanitize
 
-BLOCK = 100_000  # cases at length; a few thousand where the programs are there already
+CASES = 100_000  # of a block at length; a few thousand where the programs are there already
 
 
 @pytest.mark.reliability
@@ -21,7 +21,7 @@ def test_random_calls_of_the_native_code(sanitizer, tally):
         pytest.skip(f'{name}: to compile takes a minute, and make sanitize does it')
     with ThreadPoolExecutor(2) as pool:
         programs = list(pool.map(lambda each: sanitize.build(*each), builds))
-    block = tally.times(2000, BLOCK, BLOCK)
+    block = tally.times(2000, CASES, CASES)
     if sanitizer == sanitize.THREAD:
         block //= sanitize.LESS_THREADED
     levels = 1, 1, 100
@@ -32,4 +32,26 @@ def test_random_calls_of_the_native_code(sanitizer, tally):
         f'random calls of each function, forward and backward, under {name}',
         tally.times(*levels) * block,
         f'{sanitize.FOUND_NOTHING[sanitizer]}, results as the formula gives them',
+    )
+
+
+@pytest.mark.reliability
+@pytest.mark.slow
+def test_operators_on_a_library_under_addresssanitizer(tally):
+    missing = sanitize.lacks(sanitize.gcc(), sanitize.ADDRESS)
+    if missing:
+        pytest.skip(f'AddressSanitizer cannot watch here: {missing}')
+    if tally.level == 0:
+        pytest.skip('make reliability compiles the library for it')
+    pytest.importorskip('hypothesis', reason='hypothesis is not installed')
+    from test_doors import BLOCK
+
+    levels = 0, 4, 400
+    for seed in tally.blocks(*levels):
+        sanitize.try_operators(seed, seed + 1)
+    tally.record(
+        'Native code',
+        'operators on random shapes, dtypes, layouts and orders, the library under AddressSanitizer',
+        tally.times(*levels) * BLOCK,
+        'nothing read or written out of bounds',
     )
