@@ -13,12 +13,14 @@ CASES = 100_000  # of a block at length; a few thousand where the programs are t
 @pytest.mark.parametrize('sanitizer', sanitize.WATCHED, ids=['address', 'thread'])
 def test_random_calls_of_the_native_code(sanitizer, tally):
     name = sanitize.WATCHED[sanitizer]
+    if tally.level == 0 and not any(sanitize.PROGRAMS.glob('doors-*')):
+        pytest.skip(f'{name}: to compile takes a minute, and make sanitize does it')
     missing = sanitize.lacks(sanitize.gcc(), sanitizer)
     if missing:
         pytest.skip(f'{name} cannot watch here: {missing}')
     builds = sanitize.builds(sanitizer)
     if tally.level == 0 and not all(sanitize.program_of(*each).exists() for each in builds):
-        pytest.skip(f'{name}: to compile takes a minute, and make sanitize does it')
+        pytest.skip(f'{name}: the sources have changed since make sanitize')
     with ThreadPoolExecutor(2) as pool:
         programs = list(pool.map(lambda each: sanitize.build(*each), builds))
     block = tally.times(2000, CASES, CASES)
@@ -38,12 +40,12 @@ def test_random_calls_of_the_native_code(sanitizer, tally):
 @pytest.mark.reliability
 @pytest.mark.slow
 def test_operators_on_a_library_under_addresssanitizer(tally):
-    missing = sanitize.lacks(sanitize.gcc(), sanitize.ADDRESS)
-    if missing:
-        pytest.skip(f'AddressSanitizer cannot watch here: {missing}')
     if tally.level == 0:
         pytest.skip('make reliability compiles the library for it')
     pytest.importorskip('hypothesis', reason='hypothesis is not installed')
+    missing = sanitize.lacks(sanitize.gcc(), sanitize.ADDRESS)
+    if missing:
+        pytest.skip(f'AddressSanitizer cannot watch here: {missing}')
     from test_doors import BLOCK
 
     levels = 0, 4, 400
