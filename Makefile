@@ -4,6 +4,7 @@ PYTEST_ARGS ?=
 WORKERS ?= auto
 PIP_ARGS ?=
 DATA ?=
+CASES ?= 100000
 
 # The first of these that is Python 3.10-3.12 and runs; or name one: make test PYTHON=python3.12
 IN_RANGE := import sys; sys.exit(not (3, 10) <= sys.version_info[:2] <= (3, 12))
@@ -21,7 +22,8 @@ UPSTREAM := .venv-upstream/.installed
 AUDIT := .venv-audit/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help demo app test test-fast test-upstream reliability reliability-full coverage lint format audit wheel clean
+.PHONY: help demo app test test-fast test-upstream reliability reliability-full sanitize coverage lint format audit \
+	wheel clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 22
@@ -53,6 +55,9 @@ reliability reliability-full:
 	@RSMAMBA_RELIABILITY=$(LEVEL) RSMAMBA_RELIABILITY_DIR=work_dirs/$@ \
 		.venv/bin/python $(PYTEST) -m reliability $(PYTEST_ARGS)
 	@.venv/bin/python tests/reliability.py work_dirs/$@
+
+sanitize: $(MAIN) ## run the native code on CASES=100000 random calls under sanitizers (g++)
+	@.venv/bin/python tests/native/sanitize.py --cases $(CASES)
 
 coverage: $(MAIN) ## run all tests and name the lines that none reaches; pages in htmlcov
 	@.venv/bin/python $(PYTEST) --cov --cov-report=term-missing:skip-covered --cov-report=html $(PYTEST_ARGS)

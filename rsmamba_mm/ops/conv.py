@@ -6,7 +6,13 @@ import torch
 from torch import Tensor
 
 from .backends import reference
-from .backends.contract import check_like, check_orders_outside, check_orders_range, check_orders_type
+from .backends.contract import (
+    check_like,
+    check_orders_outside,
+    check_orders_range,
+    check_orders_type,
+    check_real,
+)
 from .backends.registry import choose, serving_backend
 from .numerics import operator_body, reduce_to
 
@@ -35,7 +41,7 @@ def multi_order_conv1d(
 
     Raises:
         ValueError: If the shapes do not fit together, the activation is another, or an order reads a token
-            that is not there.
+            that is not there, or one twice.
         TypeError: If a tensor is complex or an integer.
         RuntimeError: If the forced backend cannot run, or not serve this.
     """
@@ -53,8 +59,8 @@ def multi_order_conv1d(
 def _check(x: Tensor, weight: Tensor, bias: Tensor | None, orders: Tensor) -> None:
     """Refuse what does not fit, in words, before a backend reads past the end of something."""
     for name, tensor in dict(x=x, weight=weight, bias=bias).items():
-        if tensor is not None and not tensor.is_floating_point():
-            raise TypeError(f'conv1d: {name} must be real floating point, got {tensor.dtype}')
+        if tensor is not None:
+            check_real('conv1d', name, tensor)
         if tensor is not None and tensor.device != x.device:
             raise ValueError(f'conv1d: {name} is on {tensor.device} and x on {x.device}')
     check_orders_type('conv1d', orders, x.device)
@@ -63,6 +69,8 @@ def _check(x: Tensor, weight: Tensor, bias: Tensor | None, orders: Tensor) -> No
             'conv1d: x must be (B, L, E) and weight (E, W) or (K, E, W), got '
             f'{tuple(x.shape)} and {tuple(weight.shape)}'
         )
+    if weight.shape[-1] == 0:
+        raise ValueError(f'conv1d: weight must have at least one tap, got {tuple(weight.shape)}')
     if orders.dim() != 2 or orders.shape[1] != x.shape[1]:
         raise ValueError(
             f'conv1d: orders must be (K, {x.shape[1]}) for x of {tuple(x.shape)}, got {tuple(orders.shape)}'

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from .backends import offers, reference, resolve_backend
-from .backends.contract import check_like
+from .backends.contract import check_like, check_real
 from .backends.registry import serving_backend
 from .numerics import operator_body
 
@@ -60,8 +60,8 @@ def _check(y: Tensor, z: Tensor, weights: Tensor | None = None) -> None:
     if weights is not None and weights.shape != y.shape[:2]:
         raise ValueError(f'paths: weights must be {tuple(y.shape[:2])}, got {tuple(weights.shape)}')
     for name, x in dict(y=y, z=z, weights=weights).items():
-        if x is not None and not x.is_floating_point():
-            raise TypeError(f'paths: {name} must be real floating point, got {x.dtype}')
+        if x is not None:
+            check_real('paths', name, x)
         if x is not None and x.device != y.device:
             raise ValueError(f'paths: {name} is on {x.device} and y on {y.device}')
 

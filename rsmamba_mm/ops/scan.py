@@ -71,7 +71,8 @@ def multi_order_scan(
         ``return_last_state`` also ``(B, K, E, N)``, at least float32.
 
     Raises:
-        ValueError: If the shapes do not fit together, or an order reads a token that is not there.
+        ValueError: If the shapes do not fit together, or an order reads a token that is not there, or one
+            twice.
         TypeError: If a tensor is complex or an integer.
         RuntimeError: If the forced backend cannot run, or not serve this.
     """

@@ -39,6 +39,8 @@ def test_names_for_sizes():
         ('delta_weight', torch.zeros(4, 3), ValueError, r'delta_weight must be \(4, 2\)'),
         ('delta', torch.zeros(3, 5, 2), ValueError, r'delta must be \(B, K, L, E\)'),
         ('B', torch.zeros(2, 3, 5, 6).long(), TypeError, 'B must be real floating point, got torch.int64'),
+        ('u', torch.zeros(2, 1, 5, 4).to(torch.float8_e5m2), TypeError, r'16 bits or more, .* u\.bfloat16'),
+        ('A', torch.zeros(4, 0), ValueError, r'A must have at least one state, got \(4, 0\)'),
         ('C', torch.zeros(2, 3, 5, 6, device='meta'), ValueError, 'C is on meta and u on cpu'),
         ('orders', torch.zeros(3, 5).int(), TypeError, r'int64 indices, got torch.int32: use orders.long'),
         ('orders', torch.zeros(3, 5).long().to('meta'), ValueError, 'on meta and the tokens on cpu'),
@@ -47,6 +49,13 @@ def test_names_for_sizes():
 def test_refusals(name, other, error, message):
     with pytest.raises(error, match=f'^scan: .*{message}'):
         ScanInputs(**tensors(**{name: other}))
+
+
+def test_steps_of_no_rank_are_refused():
+    """0 is the rank of steps that are given in full, and the native code read them so."""
+    none = dict(delta=torch.zeros(2, 3, 5, 0), delta_weight=torch.zeros(4, 0))
+    with pytest.raises(ValueError, match=r'^scan: delta_weight must be of rank 1 at least, got \(4, 0\)'):
+        ScanInputs(**tensors(**none))
 
 
 def test_names_that_moved_say_where_they_went():

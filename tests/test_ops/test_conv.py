@@ -92,3 +92,16 @@ def test_refusals():
         multi_order_conv1d(x, weight, bias, orders[:, :4])
     with pytest.raises(ValueError, match=r'bias must be \(4,\) or \(1, 4\) .*, got \(3,\)'):
         multi_order_conv1d(x, weight, bias[:3], orders)
+    with pytest.raises(ValueError, match=r'weight must have at least one tap, got \(4, 0\)'):
+        multi_order_conv1d(x, weight[..., :0], bias, orders)
+
+
+@pytest.mark.parametrize('backend', available_backends())
+def test_along_no_order_the_gradient_is_zero(backend):
+    """Not what lay in memory."""
+    x, weight, bias = inputs(5, 4, 3)
+    with use_backend(backend):
+        y = multi_order_conv1d(x, weight, bias, torch.zeros(0, 5, dtype=torch.long))
+        gradients = torch.autograd.grad(y.sum(), (x, weight, bias))
+    assert y.shape == (2, 0, 5, 4)
+    assert all(torch.equal(gradient, torch.zeros_like(gradient)) for gradient in gradients)

@@ -182,6 +182,19 @@ def test_orders_outside_of_the_sequence_are_refused(backend, token):
             mamba_inner(u[:, 0], A, None, A=A, D=D, orders=orders, **weights)
 
 
+@pytest.mark.parametrize('backend', BACKENDS)
+def test_orders_that_read_a_token_twice_are_refused(backend):
+    """The output of the token that is not read was whatever lay in memory."""
+    u, delta, A, B, C, D, bias, _ = scan_tensors()
+    orders = torch.tensor([[0, 1, 2, 3, 4, 5], [5, 4, 2, 2, 1, 0]])
+    message = 'order 1 never reads token 3 and another one twice: each row .* of the tokens 0 to 5'
+    with use_backend(backend):
+        with pytest.raises(ValueError, match=f'scan: {message}'):
+            multi_order_scan(u, delta, A, B, C, D, orders, bias)
+        with pytest.raises(ValueError, match=f'conv1d: {message}'):
+            multi_order_conv1d(u[:, 0], A, None, orders)
+
+
 @pytest.mark.parametrize('backend', FAST_BACKENDS)
 def test_a_backward_refuses_what_a_forward_did_not_leave(backend):
     tensors, orders = scan_tensors(), two_orders(6)

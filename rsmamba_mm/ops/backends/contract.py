@@ -58,8 +58,7 @@ class ScanInputs:
             x = getattr(self, name)
             if x is None:
                 continue
-            if not x.is_floating_point():
-                raise TypeError(f'scan: {name} must be real floating point, got {x.dtype}')
+            check_real('scan', name, x)
             if x.device != device:
                 raise ValueError(f'scan: {name} is on {x.device} and u on {device}')
         check_orders_type('scan', self.orders, device)
@@ -68,6 +67,8 @@ class ScanInputs:
                 f'scan: delta must be (B, K, L, E) and A (E, N) or (K, E, N), got {tuple(delta)} '
                 f'and {tuple(A)}'
             )
+        if A[-1] == 0:
+            raise ValueError(f'scan: A must have at least one state, got {tuple(A)}')
         for name, shapes in self._shapes(*delta, *A[-2:]):
             x = getattr(self, name)
             if x is not None and x.shape not in shapes:
@@ -76,6 +77,9 @@ class ScanInputs:
                     f'scan: {name} must be {wanted} beside delta of {tuple(delta)} and A of {tuple(A)}, '
                     f'got {tuple(x.shape)}'
                 )
+        if self.delta_weight is not None and self.rank == 0:
+            weight = tuple(self.delta_weight.shape)
+            raise ValueError(f'scan: delta_weight must be of rank 1 at least, got {weight}')
 
     def _shapes(self, batch, paths, length, steps, channels, states) -> tuple:
         """The shapes that each tensor may have beside this delta and A."""
@@ -177,6 +181,14 @@ class ScanGradients(NamedTuple):
     delta_bias: Tensor | None
 
 
+def check_real(name: str, key: str, x: Tensor) -> None:
+    """Refuse a tensor whose numbers no operator computes with."""
+    if not x.is_floating_point():
+        raise TypeError(f'{name}: {key} must be real floating point, got {x.dtype}')
+    if x.element_size() < 2:
+        raise TypeError(f'{name}: {key} must be of 16 bits or more, got {x.dtype}: use {key}.bfloat16()')
+
+
 def check_orders_type(name: str, orders: Tensor | None, device: torch.device) -> None:
     """Refuse orders that are no int64 indices on the device of the tokens."""
     if orders is None:
@@ -188,7 +200,8 @@ def check_orders_type(name: str, orders: Tensor | None, device: torch.device) ->
 
 
 def check_orders_range(name: str, orders: Tensor | None, length: int, again: bool = False) -> None:
-    """Refuse orders that read outside of the sequence, before a backend does.
+    """Refuse orders that read outside of the sequence, before a backend does; on the CPU, also those that
+    are no permutations: what none reads, none writes.
 
     On a device the answer is not waited for: the device stops there, and it is not asked twice.
 
@@ -199,7 +212,7 @@ def check_orders_range(name: str, orders: Tensor | None, length: int, again: boo
         again (bool): Whether a forward has had the same orders. Defaults to False.
 
     Raises:
-        ValueError: If an entry is negative or not below ``length``.
+        ValueError: If an entry is negative or not below ``length``; on the CPU, if a row reads one twice.
     """
     if orders is None or orders.numel() == 0:
         return
@@ -209,6 +222,15 @@ def check_orders_range(name: str, orders: Tensor | None, length: int, again: boo
         return
     low, high = orders.aminmax()
     if low.item() >= 0 and high.item() < length:
+        if again:
+            return
+        is_read = torch.zeros(orders.shape, dtype=torch.bool).scatter_(1, orders, True)
+        if not is_read.all():
+            row, token = (~is_read).nonzero()[0].tolist()
+            raise ValueError(
+                f'{name}: order {row} never reads token {token} and another one twice: each row of orders '
+                f'must be a permutation of the tokens 0 to {length - 1}'
+            )
         return
     row, step = ((orders < 0) | (orders >= length)).nonzero()[0].tolist()
     raise ValueError(

@@ -41,7 +41,7 @@ def scan(s: ScanInputs) -> tuple[Tensor, Tensor]:
         for t in range(delta.shape[2]):
             state, out = _step(state, delta[:, :, t], u[:, :, t], B[:, :, t], C[:, :, t], A)
             outputs.append(out)
-        y = torch.stack(outputs, 2) if outputs else torch.zeros_like(delta)
+        y = torch.stack(outputs, 2) if outputs else delta  # as empty as the output
     if s.D is not None:
         y = y + u * s.D.to(dtype).unsqueeze(-2)
     if orders is not None:

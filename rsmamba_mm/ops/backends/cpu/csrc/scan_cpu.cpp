@@ -223,8 +223,8 @@ void backward_task(const Scan<T>& s, const Task& task, const Gradients<T>& grad)
     rows.emplace_back(s, task, task.first_block + block, weights);
     load_A<T, kStates>(s, task, rows[block], &A[block * states]);
     for (int n = 0; n < states; ++n) {
-      const T* p = grad.last + (sequence * states + n) * channels + rows[block].channel;
-      adjoint[block * states + n] = grad.last ? load(p, rows[block].lanes) : Vec<T>{};
+      const int64_t at = (sequence * states + n) * channels + rows[block].channel;
+      adjoint[block * states + n] = grad.last ? load(grad.last + at, rows[block].lanes) : Vec<T>{};
     }
   }
   for (int64_t c = s.chunks() - 1; c >= 0; --c) {
