@@ -21,7 +21,7 @@ from mmengine.registry import RUNNERS, build_runner_from_cfg
 from mmengine.runner import Runner
 from mmengine.utils.dl_utils import collect_env
 
-from ..errors import OptionError
+from ..errors import OptionError, UserError
 from .options import add_test_arguments, add_train_arguments, completed
 from .preflight import (
     PICKLES,
@@ -143,12 +143,17 @@ def read_config(path: str, options: dict | None = None) -> Config:
         Config: The config.
 
     Raises:
-        OptionError: If there is no such config, or no such base of it.
+        OptionError: If there is no such config or base of it, or it cannot be read.
     """
     try:
         cfg = Config.fromfile(existing(path, 'config'))
     except FileNotFoundError as error:
         raise OptionError(explain_missing_base(path) or f'{path}: {error}') from error
+    except UserError:
+        raise
+    except Exception as error:  # a config is a program
+        reason = ' '.join(str(error).split())
+        raise OptionError(f'{path} cannot be read ({type(error).__name__}: {reason}): mend it') from error
     if options is not None:
         root = cfg.get('data_root')
         cfg.merge_from_dict(options)

@@ -38,7 +38,8 @@ class SceneFolder(ClassificationDataset):
     Raises:
         MissingDataError: If the folder, a class, the list or a listed image is missing; the message
             says which path, what is expected there and what to do.
-        ValueError: If a line of the list names no class of the data set, or the holdout is no share.
+        ValueError: If the list is no text, a line of it names no class of the data set, or the holdout is no
+            share.
     """
 
     #: folder of the class subfolders as downloaded
@@ -135,8 +136,12 @@ class SceneFolder(ClassificationDataset):
         # by the exact name first: two images may differ in the suffix alone
         by_name = {(path.parent.name, path.stem): path for path in present}
         by_name |= {(path.parent.name, path.name): path for path in present}
+        try:
+            lines = listing.read_text(encoding='utf-8').splitlines()
+        except UnicodeDecodeError:
+            raise ValueError(f'{listing} is no list of images: no text') from None
         paths = []
-        for number, line in enumerate(listing.read_text().splitlines(), 1):
+        for number, line in enumerate(lines, 1):
             if not line.strip():
                 continue
             name, _, image = line.strip().rpartition('/')
@@ -153,4 +158,6 @@ class SceneFolder(ClassificationDataset):
                     f'{self.images / name}'
                 )
             paths.append(path)
+        if not paths:
+            raise MissingDataError(f'{listing} lists no images: one Class/name a line is expected')
         return paths
