@@ -160,7 +160,7 @@ def check_container(file: str | IO[bytes], name: str) -> None:
         try:
             with zipfile.ZipFile(file) as archive:
                 entries = archive.infolist()
-        except (zipfile.BadZipFile, OSError, ValueError) as error:
+        except Exception as error:  # also a version, or a way of packing, that zipfile does not know
             raise _unreadable(name, _reason(error)) from error
         names = [entry.filename for entry in entries]
         if any(entry.endswith('constants.pkl') for entry in names):

@@ -38,8 +38,8 @@ class SceneFolder(ClassificationDataset):
     Raises:
         MissingDataError: If the folder, a class, the list or a listed image is missing; the message
             says which path, what is expected there and what to do.
-        ValueError: If the list is no text, a line of it names no class of the data set, or the holdout is no
-            share.
+        ValueError: If the list is no text, a line of it names no class of the data set, or the holdout
+            is no share.
     """
 
     #: folder of the class subfolders as downloaded

@@ -363,7 +363,11 @@ def labelled(case: dict):
 def check_unetmamba(case: dict) -> None:
     torch.manual_seed(case['seed'])
     wrong, owners, channels = None, '', case['in_channels']
-    if case['wrong']:
+    if case['training'] and case['batch'] == 1 and max(case['size']) <= 32:
+        # batch normalisation may refuse a single pixel, which is enough for one case
+        case = dict(case, wrong=None)
+        wrong, owners = ('batch', 1), 'ResT|LocalSupervisionHead'
+    elif case['wrong']:
         owner, option = case['wrong'][0].split()
         wrong, owners = (option, case['wrong'][1]), f'{owner}|SS2D|VSSBlock'
         channels = case['wrong'][1] if option == 'images' else channels
@@ -371,8 +375,6 @@ def check_unetmamba(case: dict) -> None:
         model = refused(lambda: MODELS.build(unetmamba(case)), owners, wrong)
     if model is None:
         return
-    if case['training'] and case['batch'] == 1 and max(case['size']) <= 32 and wrong is None:
-        wrong, owners = ('batch', 1), 'ResT|LocalSupervisionHead'  # of a single pixel there is no variance
     model.to(case['dtype']).train(case['training'])
     x = laid_out((case['batch'], channels, *case['size']), case['layout'], case['dtype']).requires_grad_()
     y = refused(lambda: model(x), owners, wrong)
