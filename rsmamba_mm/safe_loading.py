@@ -323,8 +323,7 @@ def _read_yaml_as_data() -> None:
     Data.add_constructor(
         'tag:yaml.org,2002:python/tuple', lambda self, node: tuple(self.construct_sequence(node))
     )
-    if not pickle_allowed():
-        yaml_handler.Loader = Data
+    yaml_handler.Loader = Data
 
 
 def config_text(checkpoint: Mapping, name: str) -> str:
