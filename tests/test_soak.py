@@ -80,8 +80,23 @@ class Uses:
         if steps >= 100:
             assert slope < leak, said
             assert last < SLOWER * first, said
-            assert min(self.handles[-tenth:]) <= max(self.handles[half : half + tenth]), said
+            assert min(self.handles[-tenth:]) <= min(self.handles[half : half + tenth]), said
         return said
+
+
+@pytest.mark.parametrize('grows', [None, 'memory', 'handles', 'seconds'])
+def test_what_grows_is_refused(grows):
+    uses = Uses()
+    noise = np.random.default_rng(0)
+    for step in range(400):
+        uses.memory.append(int(7e8 + 2**16 * noise.random() + 2**13 * step * (grows == 'memory')))
+        uses.handles.append(17 + step // 100 * (grows == 'handles') + int(noise.integers(2)))
+        uses.seconds.append(0.2 + noise.random() * 0.05 + step / 1000 * (grows == 'seconds'))
+    if grows is None:
+        assert ' in 100 steps of the second half at 668 MB' in uses.check()
+    else:
+        with pytest.raises(AssertionError):
+            uses.check()
 
 
 def build(config: Path) -> tuple[str, str]:
