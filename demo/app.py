@@ -68,6 +68,7 @@ class LandCover:
         palette (np.ndarray): ``(C, 3)`` uint8 RGB.
         file (Path): The GeoTIFF.
         table (str): HTML with colours, classes and areas.
+        folder (TemporaryDirectory): Of the GeoTIFF; removed with this, of which a visitor has the last one.
     """
 
     image: np.ndarray
@@ -75,6 +76,7 @@ class LandCover:
     palette: np.ndarray
     file: Path
     table: str
+    folder: tempfile.TemporaryDirectory
 
     def painted(self, percent: float) -> np.ndarray:
         """The classes over the image."""
@@ -110,12 +112,14 @@ class Models:
 
     def land_cover(self, path: Path, image: np.ndarray) -> LandCover:
         """The map of an image, written as a GeoTIFF."""
-        folder = Path(tempfile.mkdtemp(prefix='rsmamba_mm-map-'))
-        result = segment_raster(path, folder / f'{path.stem}_land_cover.tif', self.segmenter, areas=True)
+        folder = tempfile.TemporaryDirectory(prefix='rsmamba_mm-map-', ignore_cleanup_errors=True)
+        result = segment_raster(
+            path, Path(folder.name) / f'{path.stem}_land_cover.tif', self.segmenter, areas=True
+        )
         with rasterio.open(result.map) as written:
             labels = written.read(1)
         palette = np.asarray(self.segmenter.palette, np.uint8)
-        return LandCover(image, labels, palette, result.map, self._table(result, labels))
+        return LandCover(image, labels, palette, result.map, self._table(result, labels), folder)
 
     def _table(self, result: RasterResult, labels: np.ndarray) -> str:
         """Colours, names, shares and areas of the classes that occur, the largest first."""
@@ -192,7 +196,8 @@ def draw_examples(folder: Path) -> list[Path]:
 def build_page(models: Models) -> gr.Blocks:
     """The page on two models."""
     examples = draw_examples(Path(tempfile.mkdtemp(prefix='rsmamba_mm-examples-')))
-    with gr.Blocks(title='rsmamba_mm', analytics_enabled=False) as page:
+    # every picture and map that was shown is a file: those of a day ago are removed each hour
+    with gr.Blocks(title='rsmamba_mm', analytics_enabled=False, delete_cache=(3600, 86400)) as page:
         gr.Markdown('## Land cover and scene of an image from above')
         kept = gr.State()
         with gr.Row():

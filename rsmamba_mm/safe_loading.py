@@ -160,7 +160,7 @@ def check_container(file: str | IO[bytes], name: str) -> None:
         try:
             with zipfile.ZipFile(file) as archive:
                 entries = archive.infolist()
-        except (zipfile.BadZipFile, OSError, ValueError) as error:
+        except Exception as error:  # also a version, or a way of packing, that zipfile does not know
             raise _unreadable(name, _reason(error)) from error
         names = [entry.filename for entry in entries]
         if any(entry.endswith('constants.pkl') for entry in names):
@@ -268,6 +268,7 @@ def install() -> None:
         loader = _from_afar(loader) if prefix else load_from_local
         module.CheckpointLoader.register_scheme(prefix, loader, force=True)
     _read_configs_as_data()
+    _read_yaml_as_data()
 
 
 def _from_afar(loader: Callable) -> Callable:
@@ -310,6 +311,19 @@ def _read_configs_as_data() -> None:
         return init_model(self, cfg, weights, device)
 
     BaseInferencer._init_model = init_model_of_data
+
+
+def _read_yaml_as_data() -> None:
+    """Let MMEngine's YAML name no function to call, nor a class: tuples are what its own files have."""
+    from mmengine.fileio.handlers import yaml_handler
+
+    class Data(getattr(yaml_handler.yaml, 'CSafeLoader', yaml_handler.yaml.SafeLoader)):
+        pass
+
+    Data.add_constructor(
+        'tag:yaml.org,2002:python/tuple', lambda self, node: tuple(self.construct_sequence(node))
+    )
+    yaml_handler.Loader = Data
 
 
 def config_text(checkpoint: Mapping, name: str) -> str:

@@ -17,6 +17,7 @@ from mmengine.runner import Runner, load_checkpoint
 import rsmamba_mm.datasets
 import rsmamba_mm.models  # noqa: F401
 from rsmamba_mm import safe_loading
+from rsmamba_mm.apis.runner import read_config
 from rsmamba_mm.checkpoint_config import parse_config
 from rsmamba_mm.errors import CheckpointError, OptionError, UserError
 
@@ -237,7 +238,7 @@ def test_config_text_is_data(name, place, tmp_path, canary, config, runner):
     for way in (init_cfg, plain_load):
         way(str(path), config, runner)
     for way in (load_from, resume):
-        with pytest.raises(OptionError, match='is of another model|weights alone'):
+        with pytest.raises(OptionError, match=r'is of another model|weights alone'):
             way(str(path), config, runner)
     assert not canary.exists()
 
@@ -262,6 +263,18 @@ def test_a_type_is_real(tmp_path, canary):
 
 
 @pytest.mark.slow
+def test_a_config_in_yaml_is_data(tmp_path, canary):
+    config = tmp_path / 'config.yaml'
+    config.write_text(f'model: !!python/object/apply:os.mkdir ["{canary}"]\n')
+    with pytest.raises(
+        OptionError, match=r'config\.yaml cannot be read \(ConstructorError: could not determine'
+    ):
+        read_config(str(config))
+    assert not canary.exists()
+    Config(dict(model=dict(type='RSMamba', patch_size=(16, 16)))).dump(config)  # as MMEngine writes a tuple
+    assert read_config(str(config)).model.patch_size == (16, 16)
+
+
 def test_own_configs_are_usable(root):
     for path in sorted((root / 'configs').glob('*/*-b_*.py')) + sorted(
         (root / 'configs').glob('unet*/*.py')

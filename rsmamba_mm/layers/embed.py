@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from .tokens import NO_CLASS_TOKENS, ClassSlots
 
 PE_TYPES = ('learnable', 'sine', 'none')
+RESIZE_MODES = ('nearest', 'nearest-exact', 'bilinear', 'bicubic', 'area')
 
 
 def sincos_position_embedding(

@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from mmengine.model import BaseModule
 from torch import Tensor, nn
 
-from .mamba import check_sizes
+from .options import check_sizes
 
 
 class Experts(BaseModule):

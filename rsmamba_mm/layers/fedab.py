@@ -8,7 +8,7 @@ from mmengine.model import BaseModule
 from torch import Tensor, nn
 
 from .gates import ChannelGate
-from .mamba import check_sizes
+from .options import check_sizes
 
 BN = dict(type='BN')
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from .mamba import check_sizes
+from .options import check_sizes
 
 
 class ChannelGate(nn.Module):

@@ -10,7 +10,7 @@ from mmengine.model import BaseModule
 from torch import Tensor, nn
 
 from ..errors import OptionError
-from .mamba import check_sizes
+from .options import check_sizes
 from .padding import pad_end, pad_to_multiple
 
 BN = dict(type='BN')  # never written to

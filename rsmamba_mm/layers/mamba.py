@@ -9,6 +9,7 @@ from mmengine.model import BaseModule
 from torch import Tensor, nn
 
 from ..ops import compute_dtype, mamba_inner, merge_paths, multi_order_conv1d, pool_paths
+from .options import check_numbers, check_sizes
 
 SCANS = ('selective', 'identity', 'conv')
 
@@ -40,15 +41,18 @@ def init_ssm(A_log: Tensor, D: Tensor, dt_weight: Tensor, dt_bias: Tensor, dt_ra
     dt_bias.copy_(initial_step_bias(dt_bias, *dt_range))
 
 
-def check_sizes(owner: str, **sizes: int) -> None:
-    """Refuse sizes that are no positive integers.
+def check_steps(owner: str, dt_min: float, dt_max: float, dt_init_floor: float) -> None:
+    """Refuse a range of initial steps of which none can be drawn.
 
     Raises:
-        ValueError: Naming the owner and the size.
+        ValueError: Naming the owner and the options.
     """
-    for name, size in sizes.items():
-        if not isinstance(size, int) or size < 1:
-            raise ValueError(f'{owner}: {name} must be a positive integer, got {size!r}')
+    check_numbers(owner, dt_min=dt_min, dt_max=dt_max, dt_init_floor=dt_init_floor)
+    if not 0 < dt_min <= dt_max:
+        raise ValueError(
+            f'{owner}: steps are drawn from dt_min to dt_max, which takes 0 < dt_min <= dt_max, got '
+            f'dt_min={dt_min} and dt_max={dt_max}'
+        )
 
 
 class MultiPathMamba(BaseModule):
@@ -83,7 +87,7 @@ class MultiPathMamba(BaseModule):
             ``D`` are always initialised as in Mamba. Defaults to None.
 
     Raises:
-        ValueError: If a size is not positive or the scan unknown.
+        ValueError: If a size is not positive, the scan unknown, or no step can be drawn.
     """
 
     def __init__(
@@ -105,17 +109,18 @@ class MultiPathMamba(BaseModule):
         super().__init__(init_cfg)
         if scan not in SCANS:
             raise ValueError(f'Mamba: unknown scan {scan!r}. Choose from: {", ".join(SCANS)}.')
+        check_sizes('Mamba', d_model=d_model)
         d_inner = 2 * d_model if d_inner is None else d_inner
         dt_rank = math.ceil(d_model / 16) if dt_rank is None else dt_rank
         check_sizes(
             'Mamba',
-            d_model=d_model,
             d_inner=d_inner,
             d_state=d_state,
             d_conv=d_conv,
             dt_rank=dt_rank,
             weight_sets=weight_sets,
         )
+        check_steps('Mamba', dt_min, dt_max, dt_init_floor)
         self.d_model, self.d_inner, self.d_state, self.dt_rank = d_model, d_inner, d_state, dt_rank
         self.dt_range = (dt_min, dt_max, dt_init_floor)
         self.scan, self.weight_sets = scan, weight_sets

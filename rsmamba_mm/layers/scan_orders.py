@@ -26,7 +26,10 @@ def known_orders(option: str, names: Sequence[str]) -> tuple[str, ...]:
     """
     if isinstance(names, str) or not isinstance(names, Sequence) or not names:
         raise ValueError(f'{option} needs a list of scan orders, got {names!r}')
-    return tuple(get_order(name).name for name in names)
+    try:
+        return tuple(get_order(name).name for name in names)
+    except ValueError as error:
+        raise ValueError(f'{option}: {error}') from None
 
 
 def any_random(names: Sequence[str]) -> bool:

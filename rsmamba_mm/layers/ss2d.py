@@ -12,7 +12,8 @@ from mmengine.model import BaseModule
 from torch import Tensor, nn
 
 from ..ops import compute_dtype, multi_order_scan
-from .mamba import check_sizes, init_ssm
+from .mamba import check_steps, init_ssm
+from .options import check_numbers, check_seed, check_sizes
 from .scan_orders import block_orders, known_orders
 
 DIRECTIONS = ('forward', 'column', 'reverse', 'column_reverse')
@@ -63,11 +64,17 @@ class SS2D(BaseModule):
         init_cfg: dict | list[dict] | None = None,
     ) -> None:
         super().__init__(init_cfg)
+        check_sizes('SS2D', dim=dim)
+        check_numbers('SS2D', below=2**16, ssm_ratio=ssm_ratio)
         inner = int(ssm_ratio * dim)
         dt_rank = math.ceil(dim / 16) if dt_rank is None else dt_rank
-        check_sizes('SS2D', dim=dim, d_state=d_state, d_inner=inner, d_conv=d_conv, dt_rank=dt_rank)
+        if inner < 1:
+            raise ValueError(f'SS2D: ssm_ratio={ssm_ratio} leaves no channel of {dim}')
+        check_sizes('SS2D', d_state=d_state, d_conv=d_conv, dt_rank=dt_rank)
         if d_conv % 2 == 0:
             raise ValueError(f'SS2D: d_conv must be odd, got {d_conv}')
+        check_steps('SS2D', dt_min, dt_max, dt_init_floor)
+        check_seed('SS2D', shuffle_seed)
         self.d_state, self.dt_rank = d_state, dt_rank
         self.dt_range = (dt_min, dt_max, dt_init_floor)
         self.orders, self.shuffle_seed = known_orders('SS2D: orders', orders), shuffle_seed
@@ -197,6 +204,8 @@ class VSSBlock(BaseModule):
         init_cfg: dict | list[dict] | None = None,
     ) -> None:
         super().__init__(init_cfg)
+        check_sizes('VSSBlock', dim=dim)
+        check_numbers('VSSBlock', below=2**16, mlp_ratio=mlp_ratio)
         self.norm = nn.LayerNorm(dim)
         self.op = SS2D(
             dim,

@@ -85,6 +85,13 @@ class TestResT(ModelTester):
         (dict(arch=dict(TINY, num_heads=(1, 2, 4, 7))), ValueError, '7 heads do not divide a width of 64'),
         (dict(out_indices=(0, 4)), ValueError, r'out_indices are stages from 0 to 3, got \(0, 4\)'),
         (dict(frozen_stages=4), ValueError, 'frozen_stages must be from -1 to 3, got 4'),
+        (dict(arch=dict(TINY, sr_ratios=(3, 1, 1, 1))), ValueError, 'sr_ratios must be 1 or even'),
+        (
+            dict(arch=dict(TINY, depths=(1, 1, 1, -1))),
+            ValueError,
+            'arch: depths lists 4 integers, each 0 or',
+        ),
+        (dict(drop_path_rate=1.0), ValueError, r'ResT: drop_path_rate must be a number in \[0, 1\), got 1'),
     ]
 
     def shapes(self, batch, size):

@@ -92,6 +92,20 @@ class TestRSMamba(ModelTester):
         (dict(layer_cfgs=dict(d_state=0)), ValueError, 'd_state must be a positive integer, got 0'),
         (dict(layer_cfgs=[dict()]), ValueError, 'lists 1 layers, the arch has 3'),
         (dict(drop_pathrate=0.1), TypeError, 'drop_pathrate'),
+        (dict(in_channels=0), ValueError, 'RSMamba: in_channels must be a positive integer, got 0'),
+        (dict(img_size=(0, 8)), ValueError, r'img_size must be a positive integer, or two .* got \(0, 8\)'),
+        (dict(drop_path_rate=1.0), ValueError, r'drop_path_rate must be a number in \[0, 1\), got 1.0'),
+        (dict(out_indices=(0, 0)), ValueError, r'out_indices names a block twice: \[0, 0\]'),
+        (
+            dict(interpolate_mode='cubic'),
+            ValueError,
+            "unknown interpolate_mode 'cubic'. Choose from: nearest",
+        ),
+        (dict(shuffle_seed=0.5), ValueError, 'shuffle_seed must be an integer of 62 bits, got 0.5'),
+        (dict(norm_cfg=dict(type='No')), ValueError, "RSMamba: norm_cfg={'type': 'No'} is refused"),
+        (dict(patch_cfg=dict(stride=0)), ValueError, "RSMamba: patch_cfg={'stride': 0} is refused"),
+        (dict(layer_cfgs=['x']), ValueError, 'layer_cfgs is a dict, or a list of one for each block'),
+        (dict(layer_cfgs=dict(dt_min=0.5)), ValueError, 'which takes 0 < dt_min <= dt_max, got dt_min=0.5'),
         (dict(pe_type='sine', arch={**TINY, 'embed_dims': 30}), ValueError, 'multiple of 4, got 30'),
     ]
 

@@ -302,6 +302,12 @@ class TestMambaSegDecoder(ModelTester):
     refusals = [
         (dict(depths=(2, 2)), ValueError, r'one number for each map but the deepest, got depths=\[2, 2\]'),
         (dict(pyramid=(4, 2, 1, 0.5)), ValueError, 'the maps have equal channels'),
+        (
+            dict(depths=(1, -1, 1)),
+            ValueError,
+            'MambaSegDecoder: depths lists one or more integers, each 0 or',
+        ),
+        (dict(final_scale=0), ValueError, 'MambaSegDecoder: final_scale must be a positive integer, got 0'),
         (dict(orders=['spiral']), ValueError, r"unknown scan order 'spiral'\. Known orders: "),
     ]
 
@@ -334,7 +340,15 @@ class TestMambaSegDecoder(ModelTester):
 
 class TestLocalSupervisionHead(ModelTester):
     config = dict(type='LocalSupervisionHead', in_channels=(32, 16, 8), num_classes=5, dropout_ratio=0)
-    refusals = [(dict(num_clases=4), TypeError, 'unexpected keyword')]
+    refusals = [
+        (dict(num_clases=4), TypeError, 'unexpected keyword'),
+        (
+            dict(in_index=(0, 1)),
+            ValueError,
+            r'in_index names the map of each of in_channels, got in_index=\(0, 1\)',
+        ),
+        (dict(size_index=-1), ValueError, 'LocalSupervisionHead: size_index lists'),
+    ]
 
     def inputs(self, batch, size):
         return maps(batch, size, (32, 16, 8, 8), (16, 8, 4, 1))
@@ -354,6 +368,16 @@ class TestPixelHead(TestLocalSupervisionHead):
 def test_maps_that_are_not_there_are_missed():
     with pytest.raises(ValueError, match=r"4 maps are expected, .* got 1: set the backbone's out_indices"):
         MambaSegDecoder((8, 16, 32, 64))([torch.randn(1, 8, 4, 4)])
+
+
+def test_maps_that_do_not_fit_local_supervision_are_named():
+    with pytest.raises(ValueError, match=r'maps of \[8, 8\] channels, to which in_index=\[0, 1, 2\], '):
+        LocalSupervisionHead((32, 16, 8))([torch.randn(1, 8, 4, 4)] * 2)
+
+
+def test_a_single_pixel_does_not_train():
+    with pytest.raises(ValueError, match='ResT: batch normalisation cannot train on a batch of one image'):
+        MODELS.build(REST).train()(torch.randn(1, 3, 32, 32))
 
 
 def test_losses_are_built_by_name():

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import torch
@@ -15,6 +15,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from torch.utils.checkpoint import checkpoint
 
 from ...layers import Mlp
+from ...layers.options import check_images, check_integers, check_numbers, check_several, check_sizes
 from ...ops.numerics import is_exporting
 from .checkpoint import refuse_other_architecture
 
@@ -91,10 +92,14 @@ class ResT(BaseModule):
                 dict(type='Constant', layer=['LayerNorm', 'BatchNorm2d'], val=1.0, bias=0.0),
             ]
         super().__init__(init_cfg)
+        check_sizes('ResT', in_channels=in_channels)
+        check_numbers('ResT', below=2**16, mlp_ratio=mlp_ratio)
+        check_numbers('ResT', below=1, drop_rate=drop_rate, drop_path_rate=drop_path_rate)
         settings = self._arch_settings(arch)
         dims, depths = settings['embed_dims'], settings['depths']
-        if not out_indices or any(i not in range(4) for i in out_indices):
-            raise ValueError(f'ResT: out_indices are stages from 0 to 3, got {out_indices!r}')
+        listed = isinstance(out_indices, Sequence) and len(set(out_indices)) == len(out_indices) > 0
+        if not listed or any(i not in range(4) for i in out_indices):
+            raise ValueError(f'ResT: out_indices are stages from 0 to 3, got {out_indices!r}: each once')
         if frozen_stages not in range(-1, 4):
             raise ValueError(f'ResT: frozen_stages must be from -1 to 3, got {frozen_stages!r}')
         self.out_indices, self.frozen_stages = tuple(out_indices), frozen_stages
@@ -129,14 +134,19 @@ class ResT(BaseModule):
                 raise ValueError(f'ResT: unknown arch {arch!r}. Choose from: {", ".join(cls.arch_zoo)}.')
             return cls.arch_zoo[arch]
         keys = set(cls.arch_zoo['lite'])
-        if set(arch) != keys or any(len(values) != 4 for values in arch.values()):
+        listed = isinstance(arch, Mapping) and all(isinstance(values, Sequence) for values in arch.values())
+        if not listed or set(arch) != keys or any(len(values) != 4 for values in arch.values()):
             raise ValueError(
-                f'ResT: arch as a dict has four numbers for each of {", ".join(sorted(keys))}, got '
-                f'{dict(arch)!r}'
+                f'ResT: arch as a dict has four numbers for each of {", ".join(sorted(keys))}, got {arch!r}'
             )
+        check_integers('ResT: arch', 0, 4, depths=arch['depths'])
+        check_integers('ResT: arch', 1, 4, **{key: arch[key] for key in sorted(keys - {'depths'})})
+        if any(ratio > 1 and ratio % 2 for ratio in arch['sr_ratios']):
+            raise ValueError(f'ResT: arch sr_ratios must be 1 or even, got {arch["sr_ratios"]}')
+        check_integers('ResT: arch', 2, embed_dims=arch['embed_dims'][:1])  # the stem halves it
         for dim, heads in zip(arch['embed_dims'], arch['num_heads'], strict=True):
             if dim % heads:
-                raise ValueError(f'ResT: {heads} heads do not divide a width of {dim}')
+                raise ValueError(f'ResT: arch: {heads} heads do not divide a width of {dim}')
         return dict(arch)
 
     def forward(self, x: Tensor) -> tuple[Tensor, ...]:
@@ -148,6 +158,9 @@ class ResT(BaseModule):
         Returns:
             tuple[Tensor, ...]: The maps of ``out_indices``, ``(B, embed_dims[i], H / s, W / s)`` with the
             strides 4, 8, 16, 32, rounded up.
+
+        Raises:
+            ValueError: If the images have other bands.
         """
         maps = []
         for i in range(4):
@@ -166,6 +179,8 @@ class ResT(BaseModule):
         Returns:
             Tensor: Its map, ``(B, embed_dims[i], H', W')``.
         """
+        if i == 0:
+            check_images('ResT', x, self.stem.conv1.in_channels)
         x = getattr(self, f'patch_embed_{i + 1}')(x) if i else self.stem(x)
         size = x.shape[-2:]
         x = x.flatten(2).mT
@@ -220,6 +235,11 @@ class _PixelAttention(nn.Module):
         return x * self.pa_conv(x).sigmoid()
 
 
+def _normalised(norm: nn.Module, x: Tensor) -> Tensor:
+    check_several('ResT', x, norm.training)
+    return norm(x)
+
+
 class _Stem(nn.Module):
     """Three convolutions to a quarter of the size."""
 
@@ -234,7 +254,7 @@ class _Stem(nn.Module):
         self.pos = _PixelAttention(dim)
 
     def forward(self, x: Tensor) -> Tensor:
-        x = F.relu(self.norm1(self.conv1(x)))
+        x = F.relu(_normalised(self.norm1, self.conv1(x)))
         x = F.relu(self.norm2(self.conv2(x)))
         return self.pos(self.conv3(x))
 
@@ -249,7 +269,7 @@ class _Downsample(nn.Module):
         self.pos = _PixelAttention(dim)
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.pos(self.norm(self.conv(x)))
+        return self.pos(_normalised(self.norm, self.conv(x)))
 
 
 MAP_SIZE = 2**18  # numbers of an attention map that are computed at once

@@ -15,8 +15,17 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from ...layers import ClassSlots, MultiPathMamba, TokenPositions, any_random, block_orders, known_orders
-from ...layers.embed import PE_TYPES  # noqa: F401 - stood here before
-from ...layers.tokens import CLS_POSITIONS  # noqa: F401 - stood here before
+from ...layers.embed import PE_TYPES, RESIZE_MODES
+from ...layers.options import (
+    check_images,
+    check_numbers,
+    check_seed,
+    check_sides,
+    check_sizes,
+    is_integer,
+    naming,
+)
+from ...layers.tokens import CLS_POSITIONS
 from .checkpoint import refuse_other_architecture
 from .mamba_config import mixer_options
 
@@ -130,7 +139,12 @@ class RSMamba(BaseModule):
         name = type(self).__name__
         arch = self._arch_settings(arch)
         self.embed_dims, self.num_layers = arch['embed_dims'], arch['num_layers']
-        self.pe_type, self.cls_position = pe_type, cls_position
+        check_sizes(name, in_channels=in_channels)
+        check_sides(name, img_size=img_size, patch_size=patch_size)
+        check_numbers(name, below=1, drop_rate=drop_rate, drop_path_rate=drop_path_rate)
+        check_seed(name, shuffle_seed)
+        self.pe_type = _choice(f'{name}: unknown pe_type', pe_type, PE_TYPES)
+        self.cls_position = _choice(f'{name}: unknown cls_position', cls_position, CLS_POSITIONS)
         self.slots = ClassSlots(cls_position)
         self.out_type = _choice(f'{name}: unknown out_type', out_type, OUT_TYPES)
         if out_type == 'cls_token' and cls_position == 'none':
@@ -139,28 +153,30 @@ class RSMamba(BaseModule):
                 "'head', 'tail', 'head_tail' or 'middle'"
             )
         self.orders, merge = _paths(name, path_type)
-        if eval_shuffles < 1:
+        if not is_integer(eval_shuffles) or eval_shuffles < 1:
             raise ValueError(f'{name}: eval_shuffles must be at least 1, got {eval_shuffles}')
         self.out_indices = self._block_indices(out_indices)
-        if not -1 <= frozen_stages <= self.num_layers:
+        if frozen_stages not in range(-1, self.num_layers + 1):
             raise ValueError(
                 f'{name}: frozen_stages must be in -1 … {self.num_layers}, got {frozen_stages}'
             )
         self.frozen_stages = frozen_stages
         self.final_norm = final_norm
-        self.interpolate_mode = interpolate_mode
+        self.interpolate_mode = _choice(f'{name}: unknown interpolate_mode', interpolate_mode, RESIZE_MODES)
         self.with_cp = with_cp
         self.shuffle_seed = shuffle_seed
         self.eval_shuffles = eval_shuffles
 
         kernel = to_2tuple(patch_size)
         defaults = dict(kernel_size=kernel, stride=tuple(max(1, size // 2) for size in kernel), bias=False)
-        self.patch_embed = PatchEmbed(
-            in_channels=in_channels,
-            embed_dims=self.embed_dims,
-            input_size=to_2tuple(img_size),
-            **{**defaults, **patch_cfg},
-        )
+        with naming(f'{name}: patch_cfg', patch_cfg):
+            self.patch_embed = PatchEmbed(
+                in_channels=in_channels,
+                embed_dims=self.embed_dims,
+                input_size=to_2tuple(img_size),
+                **{**defaults, **patch_cfg},
+            )
+            check_sides('PatchEmbed', dilation=tuple(self.patch_embed.projection.dilation))
         self.patch_resolution = self.patch_embed.init_out_size
 
         num_cls = self.slots.count
@@ -186,7 +202,8 @@ class RSMamba(BaseModule):
         self.drop_paths = ModuleList(DropPath(rate) if rate else nn.Identity() for rate in rates)
 
         def norm() -> nn.Module:
-            return build_norm_layer(norm_cfg, self.embed_dims)[1]
+            with naming(f'{name}: norm_cfg', norm_cfg):
+                return build_norm_layer(norm_cfg, self.embed_dims)[1]
 
         self.pre_norm = norm() if shared_pre_norm else ModuleList(norm() for _ in options)
         if final_norm:
@@ -210,7 +227,11 @@ class RSMamba(BaseModule):
 
         Returns:
             tuple[Tensor]: One output for each of ``out_indices``, of the form that ``out_type`` says.
+
+        Raises:
+            ValueError: If the images have other bands.
         """
+        check_images(type(self).__name__, x, self.patch_embed.projection.in_channels)
         x, grid = self.patch_embed(x)
         x = self.drop_after_pos(self._embed(x, grid))
         if self.training or self.eval_shuffles == 1 or not any_random(self.orders):
@@ -311,7 +332,7 @@ class RSMamba(BaseModule):
                 f'{name}: a custom arch is a dict of exactly {", ".join(sorted(keys))}, got {arch!r}'
             )
         for key, value in arch.items():
-            if not isinstance(value, int) or value < 1:
+            if not is_integer(value) or value < 1:
                 raise ValueError(f'{name}: arch {key} must be a positive integer, got {value!r}')
         return dict(arch)
 
@@ -320,6 +341,10 @@ class RSMamba(BaseModule):
         name = type(self).__name__
         if isinstance(layer_cfgs, Mapping):
             layer_cfgs = [layer_cfgs] * self.num_layers
+        if not isinstance(layer_cfgs, Sequence) or not all(isinstance(cfg, Mapping) for cfg in layer_cfgs):
+            raise ValueError(
+                f'{name}: layer_cfgs is a dict, or a list of one for each block, got {layer_cfgs!r}'
+            )
         if len(layer_cfgs) != self.num_layers:
             raise ValueError(
                 f'{name}: layer_cfgs lists {len(layer_cfgs)} layers, the arch has {self.num_layers}'
@@ -335,14 +360,23 @@ class RSMamba(BaseModule):
         return options
 
     def _block_indices(self, out_indices: int | Sequence[int]) -> tuple[int, ...]:
-        indices = [out_indices] if isinstance(out_indices, int) else list(out_indices)
+        several = isinstance(out_indices, Sequence) and not isinstance(out_indices, str)
+        indices = list(out_indices) if several else [out_indices]
+        if not indices or not all(map(is_integer, indices)):
+            raise ValueError(
+                f'{type(self).__name__}: out_indices must be the number of a block, or a list of them, '
+                f'got {out_indices!r}'
+            )
         for index in indices:
             if not -self.num_layers <= index < self.num_layers:
                 raise ValueError(
                     f'{type(self).__name__}: out_indices has {index}, but the blocks are '
                     f'0 … {self.num_layers - 1} (or negative, from the end)'
                 )
-        return tuple(index % self.num_layers for index in indices)
+        blocks = tuple(index % self.num_layers for index in indices)
+        if len(set(blocks)) < len(blocks):
+            raise ValueError(f'{type(self).__name__}: out_indices names a block twice: {list(indices)}')
+        return blocks
 
     def _frozen_modules(self) -> list[nn.Module]:
         n = self.frozen_stages

@@ -10,6 +10,8 @@ from mmengine.registry import MODELS
 from mmseg.models.decode_heads.decode_head import BaseDecodeHead
 from torch import Tensor, nn
 
+from ...layers.options import check_integers, check_numbers, check_several
+
 
 @MODELS.register_module()
 class LocalSupervisionHead(BaseDecodeHead):
@@ -31,6 +33,7 @@ class LocalSupervisionHead(BaseDecodeHead):
 
     Raises:
         TypeError: If an argument is unknown.
+        ValueError: If an option has no meaning.
     """
 
     def __init__(
@@ -43,6 +46,16 @@ class LocalSupervisionHead(BaseDecodeHead):
         loss_decode: dict | Sequence[dict] = dict(type='SoftCrossEntropyLoss', loss_weight=0.4),  # noqa: B006
         **kwargs,
     ) -> None:
+        name = 'LocalSupervisionHead'
+        check_integers(name, in_channels=in_channels)
+        check_integers(name, least=0, in_index=in_index)
+        if len(in_index) != len(in_channels):
+            raise ValueError(
+                f'{name}: in_index names the map of each of in_channels, got in_index={in_index} for '
+                f'in_channels={in_channels}'
+            )
+        check_integers(name, least=0, size_index=[size_index])
+        check_numbers(name, below=1, dropout_ratio=dropout_ratio)
         super().__init__(
             in_channels=list(in_channels),
             channels=in_channels[-1],
@@ -68,13 +81,28 @@ class LocalSupervisionHead(BaseDecodeHead):
 
         Returns:
             Tensor: Logits ``(B, out_channels, H, W)`` at the size of map ``size_index``.
+
+        Raises:
+            ValueError: If the neck has other maps than ``in_index``, ``in_channels`` or ``size_index`` say.
         """
+        self._check_maps(inputs)
         size = inputs[self.size_index].shape[-2:]
         maps = zip(self.lsm, self._transform_inputs(inputs), strict=True)
         return sum(
             F.interpolate(predict(x), size, mode='bilinear', align_corners=self.align_corners)
             for predict, x in maps
         )
+
+    def _check_maps(self, inputs: Sequence[Tensor]) -> None:
+        channels = [x.shape[1] for x in inputs]
+        if max(*self.in_index, self.size_index) >= len(channels) or any(
+            channels[i] != wanted for i, wanted in zip(self.in_index, self.in_channels, strict=True)
+        ):
+            raise ValueError(
+                f'LocalSupervisionHead: the neck has maps of {channels} channels, to which '
+                f'in_index={self.in_index}, in_channels={self.in_channels} and '
+                f'size_index={self.size_index} do not fit'
+            )
 
 
 class _Supervision(nn.Module):
@@ -94,4 +122,5 @@ class _Supervision(nn.Module):
         self.conv_out = nn.Conv2d(channels, classes, 1, bias=False)
 
     def forward(self, x: Tensor) -> Tensor:
+        check_several('LocalSupervisionHead', x, self.training)
         return self.conv_out(self.dropout(self.conv3(x) + self.conv1(x)))

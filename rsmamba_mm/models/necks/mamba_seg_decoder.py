@@ -13,6 +13,7 @@ from mmengine.registry import MODELS
 from torch import Tensor, nn
 
 from ...layers import DIRECTIONS, VSSBlock
+from ...layers.options import check_integers, check_numbers, check_seed, check_sizes
 from ...ops.numerics import is_exporting
 from .pyramid import build_pyramid, cropped
 
@@ -68,6 +69,11 @@ class MambaSegDecoder(BaseModule):
         if init_cfg is None:
             init_cfg = dict(type='TruncNormal', layer='Linear', std=0.02, bias=0.0)
         super().__init__(init_cfg)
+        check_integers('MambaSegDecoder', in_channels=in_channels)
+        check_integers('MambaSegDecoder', least=0, depths=depths)
+        check_numbers('MambaSegDecoder', below=1, drop_path_rate=drop_path_rate)
+        check_sizes('MambaSegDecoder', final_scale=final_scale)
+        check_seed('MambaSegDecoder', shuffle_seed)
         if len(in_channels) < 2 or len(depths) != len(in_channels) - 1:
             raise ValueError(
                 'MambaSegDecoder: depths has one number for each map but the deepest, got '

@@ -7,6 +7,8 @@ from collections.abc import Sequence
 from mmengine.registry import MODELS
 from torch import Tensor, nn
 
+SCALES = (4, 2, 1, 0.5, 0.25)  # that mmseg knows
+
 
 def build_pyramid(owner: str, in_channels: Sequence[int], scales: Sequence[float]) -> nn.Module:
     """mmseg's ``Feature2Pyramid``, which halves odd sizes as a backbone does: rounded up.
@@ -17,12 +19,14 @@ def build_pyramid(owner: str, in_channels: Sequence[int], scales: Sequence[float
         scales (Sequence[float]): What to bring each map to, such as ``(4, 2, 1, 0.5)``.
 
     Raises:
-        ValueError: If there is not one scale for each map, or the channels differ.
+        ValueError: If there is not one known scale for each map, or the channels differ.
     """
-    if len(scales) != len(in_channels) or len(set(in_channels)) > 1:
+    known = isinstance(scales, Sequence) and set(scales) <= set(SCALES)
+    if not known or len(scales) != len(in_channels) or len(set(in_channels)) > 1:
         raise ValueError(
-            f'{owner}: a pyramid has a scale for each map, and the maps have equal channels; got '
-            f'pyramid={list(scales)} for in_channels={list(in_channels)}'
+            f'{owner}: a pyramid has a scale for each map, of {", ".join(map(str, SCALES))}, and the maps '
+            'have equal channels; got '
+            f'pyramid={scales!r} for in_channels={list(in_channels)}'
         )
     pyramid_cfg = dict(type='mmseg.Feature2Pyramid', embed_dim=in_channels[0])
     pyramid = MODELS.build(dict(pyramid_cfg, rescales=list(scales), norm_cfg=dict(type='BN')))
