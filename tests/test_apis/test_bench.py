@@ -80,13 +80,11 @@ def test_a_run_that_was_cut_gives_the_same_figures(bench, tmp_path, monkeypatch)
     assert list(judged) == ['epoch_002.npz', 'epoch_004.npz']
     kept = bench.run_folder(bench.experiments['small'], 0)
     predictions = (kept / 'predictions.csv').read_bytes()
-    for where in ('in an epoch', 'before its validation', 'by the budget'):
+    for where in ('in an epoch', 'by the budget'):
         shutil.rmtree(kept)
         with monkeypatch.context() as patch:
             if where == 'in an epoch':
                 patch.setattr(BenchHook, 'after_train_iter', cut('after_train_iter', 2))
-            elif where == 'before its validation':
-                patch.setattr(BenchHook, 'before_val_epoch', cut('before_val_epoch', 2))
             else:
                 patch.setattr(running, 'train', train_an_epoch)
             again, others, state = run(bench, tmp_path / where)
