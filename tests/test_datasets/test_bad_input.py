@@ -10,6 +10,7 @@ from types import SimpleNamespace
 import commands
 import numpy as np
 import pytest
+from mmengine.registry import DATASETS
 
 pytest.importorskip('mmseg')
 pytest.importorskip('mmpretrain')
@@ -254,6 +255,29 @@ def test_faulty_samples_are_skipped_and_counted(faulty, tmp_path):
     assert 'SceneFolder: 4 of 10 samples are left out. 4 faults in them' in said
     for name in ('list.txt:10: missing', 'forest/bad.jpg', 'forest/cut.png', 'river/bad.png'):
         assert name in said
+
+
+def test_data_are_whole_after_skipping(tmp_path):
+    bad_input.good(tmp_path, 'scenes')
+    CASES['text'].write(tmp_path)  # the only .jpg
+    inner = bad_input.config('scenes', tmp_path)
+    dataset = DATASETS.build(dict(type='SkipFaulty', dataset=inner, workers=1))
+    assert len(dataset) == 6 and check_dataset(dataset, train=True).faults == []
+
+
+def test_samples_are_skipped_inside_of_wrappers(tmp_path):
+    """Mosaics draw from the inner data set, which is the one that has fewer samples."""
+    bad_input.good(tmp_path, 'maps')
+    CASES['mask of another size'].write(tmp_path)
+    inner = dict(type='rsmamba_mm.SkipFaulty', dataset=bad_input.config('maps', tmp_path), workers=1)
+    mosaic = dict(type='NativeMosaic', prob=1, size=16)
+    mixed = DATASETS.build(dict(type='mmseg.MultiImageMixDataset', dataset=inner, pipeline=[mosaic]))
+    assert len(mixed) == 2 and mixed[1]['gt_seg_map'].shape == (16, 16)
+    assert check_dataset(mixed).faults == []
+    for path in (tmp_path / 'img').iterdir():
+        path.write_bytes(b'')
+    with pytest.raises(UserError, match=r'BaseSegDataset, of which nothing is left \(3 empty file'):
+        DATASETS.build(inner)
 
 
 def test_a_check_that_takes_too_long_says_so(tmp_path):

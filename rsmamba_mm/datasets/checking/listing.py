@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from ..folder import IMAGE_SUFFIXES
 from .faults import Fault
 from .samples import Seen
 
@@ -75,12 +76,17 @@ def _left_out(dataset: Any, samples: Sequence[dict]) -> Iterator[Fault]:
         return
     paths = [str(s[key]) for s in samples for key in ('img_path', 'seg_map_path') if s.get(key)]
     taken = {os.path.splitext(path)[1] for path in paths}
+    if hasattr(dataset, 'img_suffix'):  # mmseg's, as they are written
+        taken |= {dataset.img_suffix, dataset.seg_map_suffix}
+        whatever_case: Sequence[str] = ()
+    else:
+        whatever_case = getattr(dataset, 'extensions', IMAGE_SUFFIXES)
     for folder in sorted({os.path.dirname(str(s['img_path'])) for s in samples if 'img_path' in s}):
         if '://' in folder or not os.path.isdir(folder):
             continue
         suffixes = (os.path.splitext(name)[1] for name in os.listdir(folder))
         for suffix, count in Counter(s for s in suffixes if s.lower() in _SUFFIXES).items():
-            if suffix not in taken:
+            if suffix not in taken and suffix.lower() not in whatever_case:
                 yield Fault(
                     folder, 'left out', f'{count} images with the suffix {suffix} are not read by '
                     f'{type(dataset).__name__}: rename or convert them, or move them away'
