@@ -77,8 +77,8 @@ def check_dataset(
             has no faults.
         decode (bool): Whether to decode each file. Defaults to False.
         train (bool): Whether each class has to be there. Defaults to False.
-        workers (int): Threads, or processes to decode in; 0 decodes in this process, without timeout.
-            Defaults to 8.
+        workers (int): Threads, or processes to decode in; 0 decodes in this process, without timeout,
+            as is done where processes cannot be forked. Defaults to 8.
         timeout (float): Seconds that the decoding of a sample may take. Defaults to 30.
         time_limit (float, optional): Seconds after which no further file is looked at; they come in a
             random order then, always the same. Defaults to None.
@@ -108,7 +108,7 @@ def check_dataset(
         def check(index: int, checker=checker, samples=samples) -> Seen:
             return checker.check(samples[index], decode)
 
-        if decode and workers:
+        if decode and workers and hasattr(os, 'fork'):
             found = call_in_processes(check, order, workers, timeout)
         else:
             found = _in_threads(check, order, max(1, workers), start, time_limit)

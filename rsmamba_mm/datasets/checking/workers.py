@@ -32,10 +32,10 @@ class _Worker:
 def call_in_processes(
     function: Callable[[int], Any], items: Sequence[int], workers: int, timeout: float
 ) -> Iterator[tuple[int, Any]]:
-    """Call a function of each item in worker processes.
+    """Call a function of each item in worker processes, which are forked.
 
     Args:
-        function (Callable): Of one item; to be picklable where processes are not forked.
+        function (Callable): Of one item.
         items (Sequence[int]): The items.
         workers (int): Number of processes.
         timeout (float): Seconds that one call may take; then its process is killed.
@@ -43,8 +43,7 @@ def call_in_processes(
     Yields:
         tuple[int, Any]: An item, and what the function gave of it or :class:`Lost`; as they come.
     """
-    forks = 'fork' in multiprocessing.get_all_start_methods()
-    context: Any = multiprocessing.get_context('fork' if forks else 'spawn')
+    context: Any = multiprocessing.get_context('fork')  # it inherits the data set
 
     def start() -> _Worker:
         ours, theirs = context.Pipe()
