@@ -157,6 +157,7 @@ def run(program: Path, first: int, count: int) -> int:
 
 def share(first: int, count: int, programs: list[Path]) -> int:
     """Deal cases out to programs in equal parts, on two cores; how many were run."""
+    programs = programs * 2 if len(programs) == 1 else programs
     edges = [first + count * i // len(programs) for i in range(len(programs) + 1)]
     with ThreadPoolExecutor(2) as pool:
         return sum(pool.map(run, programs, edges, (b - a for a, b in pairwise(edges))))
