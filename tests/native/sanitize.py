@@ -172,7 +172,7 @@ def try_operators(first: int, last: int) -> None:
     """
     PROGRAMS.mkdir(parents=True, exist_ok=True)
     wrapper = PROGRAMS / 'g++-address'
-    wrapper.write_text(f'#!/bin/sh\nexec {gcc()} -fsanitize=address -g "$@"\n')
+    wrapper.write_text(f'#!/bin/sh\nexec {gcc()} {ADDRESS} -fno-sanitize-recover=all -g "$@"\n')
     wrapper.chmod(0o755)
     paths = [str(ROOT), str(ROOT / 'tests' / 'test_ops'), os.environ.get('PYTHONPATH', '')]
     env = {
