@@ -171,7 +171,7 @@ def try_operators(first: int, last: int) -> None:
         AssertionError: If something is found.
     """
     PROGRAMS.mkdir(parents=True, exist_ok=True)
-    wrapper = PROGRAMS / 'g++-address'
+    wrapper = PROGRAMS / f'g++{ADDRESS}'  # a library is cached by the compiler's name
     wrapper.write_text(f'#!/bin/sh\nexec {gcc()} {ADDRESS} -fno-sanitize-recover=all -g "$@"\n')
     wrapper.chmod(0o755)
     paths = [str(ROOT), str(ROOT / 'tests' / 'test_ops'), os.environ.get('PYTHONPATH', '')]
