@@ -61,12 +61,12 @@ def scan_forward(s: ScanInputs, keep_states: bool) -> tuple[Tensor, Tensor, Tens
 def scan_backward(s: ScanInputs, grad_y: Tensor, grad_last: Tensor | None, kept: Tensor) -> ScanGradients:
     """All gradients; see :mod:`..contract`."""
     scan = _Scan(s)
-    grad_y, grad_last, kept = scan.dense(grad_y), scan.dense(grad_last), scan.dense(kept)
+    given = [scan.dense(x) for x in (grad_y, grad_last, kept)]
     du, ddelta = scan.empty(scan.output_shape), scan.empty(scan.output_shape)
     dB, dC = scan.empty((scan.groups, *s.B.shape)), scan.empty((scan.groups, *s.C.shape))
     dA = scan.empty(scan.state_shape)
     dD, dbias = (scan.empty((s.batch, s.paths, s.channels)) for _ in range(2))
-    scan.call('scan_backward', [grad_y, grad_last, kept], [du, ddelta, dB, dC, dA, dD, dbias])
+    scan.call('scan_backward', given, [du, ddelta, dB, dC, dA, dD, dbias])
     return ScanGradients(du, ddelta, dA.sum(0).mT, dB.sum(0), dC.sum(0), dD.sum(0), dbias.sum(0))
 
 
