@@ -16,6 +16,7 @@ from rsmamba_mm.ops import (
     use_backend,
 )
 from rsmamba_mm.ops.backends import contract, offers
+from rsmamba_mm.ops.backends.cpu import call as cpu_call
 
 BACKENDS = available_backends()
 FAST_BACKENDS = [name for name in BACKENDS if name != 'reference']
@@ -249,3 +250,12 @@ def test_orders_on_a_device_are_checked_once_as_they_stand(monkeypatch):
     contract._assert_range('scan', orders, 6)
     assert [right for right, _ in asked] == [True, False, False]
     assert asked[-1][1] == 'scan: an order reads outside of a sequence of length 6'
+
+
+@pytest.mark.skipif('cpu' not in BACKENDS, reason='the native backend is not here')
+def test_the_native_code_reads_no_numbers_between_addresses():
+    """As a view of a file may have them; processors other than x86 may refuse."""
+    x = torch.frombuffer(bytearray(1 + 4 * 6), dtype=torch.float32, offset=1).view(2, 3)
+    assert x.data_ptr() % 4
+    call = cpu_call._Call(x)
+    assert call.dense(x).data_ptr() % 4 == call.rows(x)[0].data_ptr() % 4 == 0

@@ -61,13 +61,12 @@ def scan_forward(s: ScanInputs, keep_states: bool) -> tuple[Tensor, Tensor, Tens
 def scan_backward(s: ScanInputs, grad_y: Tensor, grad_last: Tensor | None, kept: Tensor) -> ScanGradients:
     """All gradients; see :mod:`..contract`."""
     scan = _Scan(s)
-    grad_y = grad_y.to(scan.dtype).contiguous()
-    grad_last = None if grad_last is None else grad_last.to(scan.dtype).contiguous()
+    given = [scan.dense(x) for x in (grad_y, grad_last, kept)]
     du, ddelta = scan.empty(scan.output_shape), scan.empty(scan.output_shape)
     dB, dC = scan.empty((scan.groups, *s.B.shape)), scan.empty((scan.groups, *s.C.shape))
     dA = scan.empty(scan.state_shape)
     dD, dbias = (scan.empty((s.batch, s.paths, s.channels)) for _ in range(2))
-    scan.call('scan_backward', [grad_y, grad_last, kept], [du, ddelta, dB, dC, dA, dD, dbias])
+    scan.call('scan_backward', given, [du, ddelta, dB, dC, dA, dD, dbias])
     return ScanGradients(du, ddelta, dA.sum(0).mT, dB.sum(0), dC.sum(0), dD.sum(0), dbias.sum(0))
 
 
@@ -94,8 +93,7 @@ def conv_backward(
     batch, paths, (channels, taps) = len(x), len(orders), weight.shape[-2:]
     dx, dweight = conv.empty(x.shape), conv.empty((batch, paths, taps, channels))
     dbias = conv.empty((batch, paths, channels))
-    grad_y = grad_y.to(conv.dtype).contiguous()
-    conv.call('conv_backward', [grad_y], [dx, dweight, dbias])
+    conv.call('conv_backward', [conv.dense(grad_y)], [dx, dweight, dbias])
     return dx, dweight.sum(0).mT, None if bias is None else dbias.sum(0)
 
 
@@ -146,11 +144,11 @@ class _Call:
         return torch.empty(shape, dtype=self.dtype)
 
     def dense(self, x: Tensor | None) -> Tensor | None:
-        return None if x is None else x.to(self.dtype).contiguous()
+        return None if x is None else _aligned(x.to(self.dtype).contiguous())
 
     def rows(self, x: Tensor) -> tuple[Tensor, int]:
         """Rows of channels and the distance between two; a slice of a projection is taken as it is."""
-        return rows(x.to(self.dtype))
+        return rows(_aligned(x.to(self.dtype)))
 
     def call(self, name: str, inputs: list[Tensor | None], outputs: list[Tensor | None]) -> None:
         if 0 in self.sizes[:4]:  # images, orders, tokens or channels: there is nothing to read
@@ -197,7 +195,7 @@ class _Scan(_Call):
             self.dense(s.D),
             self.dense(s.delta_bias),
             None if weight is None else self.dense(weight.mT),
-            None if s.orders is None else s.orders.contiguous(),
+            None if s.orders is None else _aligned(s.orders.contiguous()),
         ]
         self.sizes = [
             *self.output_shape,
@@ -221,7 +219,7 @@ class _Conv(_Call):
         super().__init__(x)
         taps = weight.shape[-1]
         x, row = self.rows(x)
-        self.inputs = [x, self.dense(weight.mT), self.dense(bias), orders.contiguous()]
+        self.inputs = [x, self.dense(weight.mT), self.dense(bias), _aligned(orders.contiguous())]
         batch, length, channels = x.shape
         self.groups = _groups(batch, channels)
         self.sizes = [
@@ -240,6 +238,11 @@ class _Gate(_Call):
         self.inputs = [self.dense(y), z]
         self.sizes = [*y.shape, row]
         self.pieces = -(-y.shape[2] // self.STEPS)
+
+
+def _aligned(x: Tensor) -> Tensor:
+    """A copy where numbers do not lie at multiples of their size, as in a view of a file."""
+    return x.clone() if x.data_ptr() % x.element_size() else x
 
 
 def _groups(sequences: int, channels: int) -> int:
