@@ -11,6 +11,7 @@ from miniatures import few_blocks, shrink
 from mmengine.config import Config
 from mmengine.registry import DefaultScope
 
+import rsmamba_mm.models  # noqa: F401 - lists the configs
 from rsmamba_mm.datasets import AID, UCMerced, read_bands
 
 mmpretrain = pytest.importorskip('mmpretrain')
