@@ -18,6 +18,14 @@ from rsmamba_mm.ops import SCAN_ORDERS, multi_order_scan, selective_scan
 
 pytestmark = pytest.mark.reliability
 
+
+@pytest.fixture(scope='module', autouse=True)
+def compiled() -> None:
+    """The native backend is compiled at its first use, which is in no case's time."""
+    x = torch.rand(1, 1, 2, 1)
+    multi_order_scan(x, x, -torch.ones(1, 1), x, x)
+
+
 DTYPES = (torch.float32, torch.float64, torch.bfloat16)
 ORDERS = st.lists(st.sampled_from(sorted(SCAN_ORDERS)), min_size=1, max_size=4)
 SIDE = st.integers(1, 24)
