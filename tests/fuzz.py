@@ -4,10 +4,13 @@ import signal
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
+import torch
 from hypothesis import HealthCheck, Phase, given, seed, settings
 from hypothesis import strategies as st
 from reliability import Tally
+from torch import Tensor
 
+DTYPES = (torch.float32, torch.float64, torch.bfloat16)
 SECONDS = 30  # that a case may take, at most, on a machine that is busy
 SETTINGS = settings(
     database=None,
@@ -63,3 +66,16 @@ def at_most(seconds: int) -> Iterator[None]:
     finally:
         signal.alarm(0)
         signal.signal(signal.SIGALRM, before)
+
+
+def laid_out(shape: tuple[int, ...], layout: str, dtype: torch.dtype) -> Tensor:
+    """Random numbers, with the strides of a layout."""
+    if layout == 'channels last':
+        return torch.randn(shape, dtype=dtype).contiguous(memory_format=torch.channels_last)
+    if layout == 'turned':
+        return torch.randn(*shape[:-2], shape[-1], shape[-2], dtype=dtype).mT
+    if layout == 'sliced':
+        return torch.randn(*shape[:-1], 2 * shape[-1] + 1, dtype=dtype)[..., 1::2]
+    if layout == 'expanded':
+        return torch.randn(1, *shape[1:], dtype=dtype).expand(shape)
+    return torch.randn(shape, dtype=dtype)
