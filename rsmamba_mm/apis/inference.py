@@ -16,6 +16,7 @@ from mmengine.config import Config
 from mmengine.registry import DATASETS, TRANSFORMS, DefaultScope
 
 from ..errors import CheckpointError, MissingDataError, OptionError
+from ..scopes import find_class
 from ..visualization import draw_land_cover, draw_scores
 from ..visualization._figures import displayable, save_image
 from ..visualization._names import unique_names
@@ -298,7 +299,7 @@ def _names_and_colours(
     """Classes and palette: the checkpoint's, else those of the config's data set."""
     dataset = cfg.test_dataloader.dataset
     with DefaultScope.overwrite_default_scope(cfg.get('default_scope')):
-        kind = DATASETS.get(dataset.type)
+        kind = find_class(DATASETS, dataset.type)
     sources = [meta.get('dataset_meta'), dataset.get('metainfo'), getattr(kind, 'METAINFO', None)]
     sources.insert(1, {key.lower(): meta[key] for key in ('CLASSES', 'PALETTE') if key in meta})
     for source in sources:

@@ -22,6 +22,7 @@ from ..engine.mixed_precision import check_bfloat16
 from ..errors import CheckpointError, MissingDataError, OptionError, OutputError
 from ..models.class_order import checkpoint_classes, refuse_other_classes
 from ..safe_loading import load
+from ..scopes import find_class
 
 _VARIABLE = re.compile(r'\{\{\s*\$(\w+)\s*:\s*(\S*?)\s*\}\}')  # as MMEngine reads it
 PICKLES = ('.pkl', '.pickle')
@@ -205,7 +206,7 @@ def check_lists(dataset: dict) -> None:
         for each in inner if isinstance(inner, list) else [inner]:
             check_lists(each)
         return
-    if isinstance(kind, str) and DATASETS.get(kind) is None:
+    if find_class(DATASETS, kind) is None:
         known = difflib.get_close_matches(kind, DATASETS.module_dict)
         hint = f'; did you mean {" or ".join(known)}?' if known else ': is its module in custom_imports?'
         raise OptionError(f'no data set is named {kind}{hint}')

@@ -14,6 +14,7 @@ from typing import Any
 from mmengine.registry import DATASETS
 
 from ...errors import FaultyDataError
+from ...scopes import find_class
 from .faults import Fault, refuse
 
 _BOM = '\ufeff'
@@ -88,7 +89,7 @@ def _no_images(config: dict, root: str) -> list[Fault]:
 
 def _img_suffix(config: dict) -> str | None:
     """Of a data set of mmseg's; None of another one."""
-    kind = _kind(config)
+    kind = find_class(DATASETS, config['type'])
     if 'BaseSegDataset' not in {base.__name__ for base in getattr(kind, '__mro__', ())}:
         return None
     for base in kind.__mro__:
@@ -98,13 +99,9 @@ def _img_suffix(config: dict) -> str | None:
     return None
 
 
-def _kind(config: dict) -> Any:
-    return DATASETS.get(config['type']) if isinstance(config['type'], str) else config['type']
-
-
 def _reader(config: dict) -> tuple[Callable[..., Iterator[Fault]] | None, str, str]:
     """What checks the list of a data set, the list, and the folder of the images."""
-    kind = _kind(config)
+    kind = find_class(DATASETS, config['type'])
     bases = {base.__name__: base for base in getattr(kind, '__mro__', ())}
     root, ann = config.get('data_root') or '', config.get('ann_file') or ''
     prefix = config.get('data_prefix') or ''
