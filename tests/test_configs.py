@@ -325,8 +325,20 @@ def test_lists_have_every_config(family):
         assert str(path.relative_to(ROOT)) in (folder / 'metafile.yml').read_text(), path.name
 
 
+def check_tables(*families: str) -> None:
+    command = [sys.executable, 'tools/analysis_tools/model_table.py', '--check', *families]
+    result = subprocess.run(command, capture_output=True, text=True, cwd=ROOT)
+    assert result.returncode == 0, result.stdout + result.stderr
+
+
 @pytest.mark.slow
 def test_tables_of_models_are_up_to_date():
-    tool = ROOT / 'tools/analysis_tools/model_table.py'
-    result = subprocess.run([sys.executable, tool, '--check'], capture_output=True, text=True, cwd=ROOT)
-    assert result.returncode == 0, result.stdout + result.stderr
+    check_tables(*{path.parent.name for path in CONFIGS if path.parent.name != 'afmnet'})
+
+
+@pytest.mark.slow
+@pytest.mark.reliability
+def test_table_of_large_models_is_up_to_date(tally):
+    if not tally.level:
+        pytest.skip('its 245 million parameters take a minute: by make reliability')
+    check_tables('afmnet')

@@ -236,7 +236,7 @@ def test_killed_at_random_moments(every, tally, tmp_path):
     start = time.perf_counter()
     whole = in_process(tmp_path / 'whole', checkpoint=checkpoint)
     seconds, draw, kills, rounds = time.perf_counter() - start, random.Random(0), 0, 0
-    while kills < tally.times(2, 25, 100):
+    while kills < tally.times(1, 25, 100):
         found, rounds = None, rounds + 1
         while found is None:
             moment = draw.uniform(0, 1.2 * seconds)

@@ -36,26 +36,21 @@ def call(root, script, *args, **environment):
 @pytest.mark.skipif(torch.cuda.is_available(), reason='the ranks would take the GPU')
 def test_two_ranks_train_and_test(root, tmp_path):
     work_dir = tmp_path / 'run'
-    result = call(
-        root, 'dist_train', CONFIG, 2, '--work-dir', work_dir, *MINIATURE, MASTER_PORT=ranks.free_port()
-    )
+    result = call(root, 'dist_train', CONFIG, 2, '--work-dir', work_dir, *MINIATURE, PORT=ranks.free_port())
     assert result.returncode == 0, result.stdout + result.stderr
     assert 'Epoch(train) [1][2/2]' in result.stdout + result.stderr  # 8 images by 2 ranks by 2
     record = json.loads(next(work_dir.glob('*/run.json')).read_text())
     assert '--launcher pytorch' in record['command']
 
-    figures = []
-    for processes in (1, 2):
-        out = tmp_path / str(processes)
-        result = call(
-            root, 'dist_test', CONFIG, work_dir / 'epoch_1.pth', processes, '--work-dir', out, *MINIATURE,
-            MASTER_PORT=ranks.free_port(),
-        )  # fmt: skip
-        assert result.returncode == 0, result.stdout + result.stderr
-        metrics = json.loads(next(path for path in out.glob('*/*.json') if path.stem != 'run').read_text())
-        figures.append({k: v for k, v in metrics.items() if 'time' not in k})
-        assert len(list(out.glob('*/confusion_matrix.png'))) == 1
-    assert figures[0] == figures[1] and 'single-label/kappa' in figures[0]
+    out = tmp_path / 'test'
+    result = call(
+        root, 'dist_test', CONFIG, work_dir / 'epoch_1.pth', 2, '--work-dir', out, *MINIATURE,
+        PORT=ranks.free_port(),
+    )  # fmt: skip
+    assert result.returncode == 0, result.stdout + result.stderr
+    metrics = json.loads(next(path for path in out.glob('*/*.json') if path.stem != 'run').read_text())
+    assert 'single-label/kappa' in metrics
+    assert len(list(out.glob('*/confusion_matrix.png'))) == 1
 
 
 @pytest.mark.parametrize('script', ['dist_train', 'dist_test', 'slurm_train'])
