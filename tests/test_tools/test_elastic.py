@@ -84,43 +84,51 @@ def weights(folder) -> dict:
     return torch.load(folder / 'iter_6.pth', weights_only=False)['state_dict']
 
 
-def test_a_rank_that_dies_or_stops(job, tally, tmp_path):
+FAULTS = {
+    'SIGKILL': ('killed', 'Signal 9 (SIGKILL) received'),  # says torchrun
+    'SIGSTOP': ('stopped', 'Another process of this job died or does not answer'),
+}
+
+
+def repeated(tally) -> int:
     if not (times := tally.times(0, 1, 5)):
         pytest.skip('half a minute each: by make reliability')
+    return times
+
+
+@pytest.mark.parametrize('fault', FAULTS)
+def test_a_rank_that_dies_or_stops_ends_the_job(fault, job, tally):
+    times, (word, message), seconds = repeated(tally), FAULTS[fault], []
+    for turn in range(times):
+        code, said, took = finished(job(str(turn), FAULT=fault))
+        assert code != 0 and message in said, said
+        seconds.append(took)
+    tally.record(
+        'Faults',
+        f'one of two processes {word} in a step ({WAIT} s of patience)',
+        times,
+        f'the job ends with a sentence, {max(seconds):.0f} s after its start',
+        'less than one step',
+    )
+
+
+@pytest.mark.parametrize('fault', FAULTS)
+def test_a_job_that_starts_again_by_itself(fault, job, tally, tmp_path):
+    times, (word, _), seconds = repeated(tally), FAULTS[fault], []
     code, said, _ = finished(job('whole'))
     assert code == 0, said
-    cases = (
-        ('SIGKILL', 'killed', 'Signal 9 (SIGKILL) received'),  # says torchrun
-        ('SIGSTOP', 'stopped', 'Another process of this job died or does not answer'),
+    for turn in range(times):
+        code, said, took = finished(job(str(turn), FAULT=fault, MAX_RESTARTS='1'))
+        assert code == 0 and 'resumed epoch' in said, said
+        seconds.append(took)
+        found = weights(tmp_path / str(turn))
+        assert all(torch.equal(found[name], value) for name, value in weights(tmp_path / 'whole').items())
+    tally.record(
+        'Faults',
+        f'one of two processes {word} in a step, MAX_RESTARTS=1',
+        times,
+        f'goes on by itself, ends after {max(seconds):.0f} s with the weights of an unbroken job',
     )
-    for fault, word, message in cases:
-        alone, again = [], []
-        for turn in range(times):
-            code, said, seconds = finished(job(f'{fault}{turn}', FAULT=fault))
-            assert code != 0 and message in said, said
-            alone.append(seconds)
-            code, said, seconds = finished(job(f'{fault}{turn} again', FAULT=fault, MAX_RESTARTS='1'))
-            assert code == 0 and 'resumed epoch' in said, said
-            again.append(seconds)
-            found = weights(tmp_path / f'{fault}{turn} again')
-            assert all(
-                torch.equal(found[name], value) for name, value in weights(tmp_path / 'whole').items()
-            )
-        tally.record(
-            'Faults',
-            f'one of two processes {word} in a step ({WAIT} s of patience)',
-            times,
-            f'the job ends with a sentence, {max(alone):.0f} s after its start',
-            'less than one step',
-        )
-        tally.name += '-elastic'
-        tally.record(
-            'Faults',
-            f'one of two processes {word} in a step, MAX_RESTARTS=1',
-            times,
-            f'goes on by itself, ends after {max(again):.0f} s with the weights of an unbroken job',
-        )
-        tally.name += f'-{fault}'
 
 
 @contextmanager
