@@ -171,7 +171,7 @@ def check_container(file: str | IO[bytes], name: str) -> None:
             raise _unreadable(name, 'its entries overlap')
         if not any(entry.endswith('/data.pkl') for entry in names):
             raise _unreadable(name, 'it is a zip archive without data.pkl')
-    elif isinstance(file, str) and tarfile.is_tarfile(file):
+    elif isinstance(file, str) and _is_tar(file):
         raise _unreadable(name, 'it is a tar archive, a format that PyTorch reads by running it')
     else:
         start = _start(file)
@@ -181,6 +181,13 @@ def check_container(file: str | IO[bytes], name: str) -> None:
             raise _unreadable(name, 'it is empty' if not start else 'it is another kind of file')
     if not isinstance(file, str):
         file.seek(0)
+
+
+def _is_tar(file: str) -> bool:
+    try:
+        return tarfile.is_tarfile(file)
+    except Exception:  # what begins like something packed and is not whole
+        return False
 
 
 def _start(file: str | IO[bytes]) -> bytes:

@@ -244,6 +244,7 @@ _BROKEN: dict[str, Callable[[Path], object]] = {
     'web page': lambda p: p.write_text('<!DOCTYPE html><html><body>Sign in</body></html>'),
     'image': lambda p: p.write_bytes(b'\x89PNG\r\n\x1a\n' + bytes(64)),
     'gzip': lambda p: p.write_bytes(gzip.compress(_saved({}))),
+    'start of gzip': lambda p: p.write_bytes(b'\x1f\x8b'),
     'other zip': lambda p: zipfile.ZipFile(p, 'w').writestr('readme.txt', 'x'),
     'a list': lambda p: torch.save([torch.ones(2)], p),
     'a tensor': lambda p: torch.save(torch.ones(2), p),
