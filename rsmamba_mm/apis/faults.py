@@ -6,6 +6,8 @@ import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from torch import distributed
+
 from ..errors import TrainingError, UserError
 
 # what an error says -> what it means, and what to do
@@ -40,11 +42,15 @@ _IN_WORKER = re.compile(
 def explained_faults() -> Iterator[None]:
     """Say of known faults what they mean and what to do; others pass as they are.
 
+    At a good end the process leaves its job's group: gloo's threads abort one that ends while they run.
+
     Raises:
         TrainingError: If memory, a loading process, another process of the job, or a disk fails.
     """
     try:
         yield
+        if distributed.is_available() and distributed.is_initialized():
+            distributed.destroy_process_group()
     except UserError as error:
         inner = _IN_WORKER.search(str(error))
         if inner is None:
