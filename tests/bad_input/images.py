@@ -24,6 +24,19 @@ from .files import (
     zipped,
 )
 
+
+def unchanged(value: float, message: str) -> Case:
+    """A raster of numbers of which one is no number, as OpenCV reads it with its own type."""
+    pipeline = [dict(type='mmcv.LoadImageFromFile', color_type='unchanged')]
+    return Case(
+        'opencv',
+        lambda f: raster(f / 'forest/bad.tif', floats(value)),
+        message,
+        False,
+        dict(pipeline=pipeline),
+    )
+
+
 IMAGES: dict[str, Case] = {
     'empty': Case('scenes', scene('bad.jpg', lambda: b''), r'bad\.jpg: empty file: it has no bytes: fetch'),
     'zeros': Case('scenes', scene('bad.jpg', lambda: bytes(500)), 'no image: it is filled with zeros'),
@@ -112,20 +125,8 @@ IMAGES: dict[str, Case] = {
         'opencv', scene('bad.jpg', lambda: encoded(kind='JPEG', **JPEG)[:-60]), 'truncated', False
     ),
     'text for OpenCV': Case('opencv', scene('bad.jpg', lambda: b'x'), 'no image: it is a text'),
-    'NaN': Case(
-        'opencv',
-        lambda f: raster(f / 'forest/bad.tif', floats(np.nan)),
-        'not finite: .*become the loss',
-        False,
-        dict(pipeline=[dict(type='mmcv.LoadImageFromFile', color_type='unchanged')]),
-    ),
-    'Inf': Case(
-        'opencv',
-        lambda f: raster(f / 'forest/bad.tif', floats(np.inf)),
-        'not finite',
-        False,
-        dict(pipeline=[dict(type='mmcv.LoadImageFromFile', color_type='unchanged')]),
-    ),
+    'NaN': unchanged(np.nan, 'not finite: .*become the loss'),
+    'Inf': unchanged(np.inf, 'not finite'),
     'NaN alone': Case(
         'bands',
         lambda f: raster(f / 'forest/bad.tif', np.full((4, SIDE, SIDE), np.nan, np.float32)),
