@@ -1,6 +1,6 @@
 """Compile the native CPU backend ahead of its first use: ``python -m rsmamba_mm.ops.build``.
 
-With ``--portable`` it is compiled into the package for any x86-64 processor, for a wheel to carry.
+With ``--portable`` it is compiled into the package, for a wheel for x86-64 to carry.
 """
 
 import argparse
@@ -26,7 +26,7 @@ def main() -> None:
     parser.add_argument('--portable', action='store_true', help='into the package, for a wheel to carry')
     portable = parser.parse_args().portable
     try:
-        print(*(compile_portable() if portable else [library()]), sep='\n')
+        print(compile_portable() if portable else library())
     except BuildError as error:
         raise SystemExit(f'The native CPU backend was not built: {error}') from None
 

@@ -1,7 +1,6 @@
 """The ``cpu`` backend: native C++, compiled on first use by :mod:`.build` and called by :mod:`.call`."""
 
 from .call import (
-    MAX_STATES,
     MAX_TAPS,
     chunk_length,
     conv_backward,
@@ -13,12 +12,10 @@ from .call import (
     probe,
     scan_backward,
     scan_forward,
-    supports,
     supports_conv,
 )
 
 __all__ = [
-    'MAX_STATES',
     'MAX_TAPS',
     'chunk_length',
     'conv_backward',
@@ -30,6 +27,5 @@ __all__ = [
     'probe',
     'scan_backward',
     'scan_forward',
-    'supports',
     'supports_conv',
 ]

@@ -1,10 +1,10 @@
 """Finds or compiles the library of the native CPU backend.
 
-A wheel may bring libraries, each for one kind of processor (:func:`compile_portable`). Where none fits,
-the library is compiled for this machine's processor with the system's C++ compiler and cached, by source,
-compiler flags, PyTorch version and processor: on first use, or ahead of it by
-``python -m rsmamba_mm.ops.build``. It uses no PyTorch header (so it compiles in seconds and has no ABI to
-match), only PyTorch's OpenMP runtime.
+On x86-64 it holds the code for several sets of instructions, of which :func:`instructions` chooses when it
+is loaded; so one library serves all processors, and a wheel may bring it (:func:`compile_portable`). Where
+none came, it is compiled with the system's C++ compiler and cached, by source, compiler flags and PyTorch
+version: on first use, or ahead of it by ``python -m rsmamba_mm.ops.build``. It uses no PyTorch header (so
+it compiles in seconds and has no ABI to match), only PyTorch's OpenMP runtime.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ import platform
 import shutil
 import subprocess
 import tempfile
+from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 from pathlib import Path
 
@@ -26,11 +27,18 @@ from ..cache import CACHE_VARIABLE, cache_folder
 SOURCES = Path(__file__).parent / 'csrc'
 PORTABLE = Path(__file__).parent / 'lib'
 FLAGS = ('-std=c++17', '-O3', '-fPIC', '-fopenmp', '-fno-math-errno', '-fno-trapping-math')
-# What PyTorch calls a processor's capability -> what is compiled for it; the best comes first.
-PORTABLE_FLAGS = {
-    'AVX512': ('-mavx512f', '-mavx512dq', '-mavx512bw', '-mavx512vl', '-mfma'),
-    'AVX2': ('-mavx2', '-mfma'),
-}
+X86 = platform.machine() in ('x86_64', 'AMD64')
+# Sets of instructions that the library is compiled for, by PyTorch's names of a processor's capability in
+# lower case; the last one is for all others.
+INSTRUCTIONS: dict[str, tuple[str, ...]] = (
+    {
+        'avx512': ('-mavx512f', '-mavx512dq', '-mavx512bw', '-mavx512vl', '-mfma'),
+        'avx2': ('-mavx2', '-mfma'),
+        'sse2': (),
+    }
+    if X86
+    else {'native': ('-mcpu=native' if platform.machine() in ('aarch64', 'arm64') else '-march=native',)}
+)
 
 
 class BuildError(RuntimeError):
@@ -45,7 +53,7 @@ def compiler() -> str | None:
 
 @cache
 def library() -> Path:
-    """The library: one that came with the package, else from the cache or compiled now.
+    """The library: the one that came with the package, else from the cache or compiled now.
 
     Safe when several processes start at once: one compiles, the others wait.
 
@@ -55,35 +63,36 @@ def library() -> Path:
     return portable_library() or _compiled_library()
 
 
+def instructions() -> str:
+    """Which of :data:`INSTRUCTIONS` to use: those that PyTorch does (``ATEN_CPU_CAPABILITY`` overrides)."""
+    capability = torch.backends.cpu.get_cpu_capability().lower()
+    return capability if capability in INSTRUCTIONS else list(INSTRUCTIONS)[-1]
+
+
 def portable_library() -> Path | None:
-    """The library that came with the package for this processor, if one was made from these sources."""
-    if platform.machine() not in ('x86_64', 'AMD64'):
-        return None
-    capabilities = list(PORTABLE_FLAGS)
-    here = torch.backends.cpu.get_cpu_capability()
-    fitting = capabilities[capabilities.index(here) :] if here in capabilities else []
-    return next((path for each in fitting if (path := _portable_path(each)).exists()), None)
+    """The library that came with the package, if it was made from these sources."""
+    return path if X86 and (path := _portable_path()).exists() else None
 
 
-def compile_portable() -> list[Path]:
-    """Compile a library for each of :data:`PORTABLE_FLAGS` into the package, for a wheel to carry.
+def compile_portable() -> Path:
+    """Compile the library into the package, for a wheel to carry.
 
     Raises:
         BuildError: If there is no compiler, it fails, or this is not x86-64.
     """
-    if platform.machine() not in ('x86_64', 'AMD64'):
+    if not X86:
         raise BuildError(f'libraries to ship are for x86-64, this machine is {platform.machine()}')
     cxx = _needed_compiler()
-    shutil.rmtree(PORTABLE, ignore_errors=True)  # those of other sources
+    shutil.rmtree(PORTABLE, ignore_errors=True)  # one of other sources
     PORTABLE.mkdir()
-    for capability, flags in PORTABLE_FLAGS.items():
-        _compile(cxx, flags, _portable_path(capability))
-    return sorted(PORTABLE.iterdir())
+    _compile(cxx, _portable_path())
+    return _portable_path()
 
 
-def _portable_path(capability: str) -> Path:
-    digest = hashlib.sha256('\0'.join([*FLAGS, *PORTABLE_FLAGS[capability], *_sources()]).encode())
-    return PORTABLE / f'scan_cpu_{capability.lower()}_{digest.hexdigest()[:16]}.so'
+def _portable_path() -> Path:
+    flags = [' '.join(each) for each in INSTRUCTIONS.values()]
+    digest = hashlib.sha256('\0'.join([*FLAGS, *flags, *_sources()]).encode())
+    return PORTABLE / f'scan_cpu_{digest.hexdigest()[:16]}.so'
 
 
 def _compiled_library() -> Path:
@@ -91,12 +100,11 @@ def _compiled_library() -> Path:
     target = cache_folder() / f'scan_cpu_{_fingerprint(cxx)}.so'
     if target.exists():
         return target
-    native = '-mcpu=native' if platform.machine() in ('aarch64', 'arm64') else '-march=native'
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         with FileLock(f'{target}.lock'):
             if not target.exists():
-                _compile(cxx, (native,), target)
+                _compile(cxx, target)
     except OSError as error:
         raise BuildError(
             f'the cache folder {target.parent} cannot be used ({error}): name another one in '
@@ -117,7 +125,9 @@ def _needed_compiler() -> str:
 
 def _fingerprint(cxx: str) -> str:
     """What the compiled library depends on."""
-    parts = [*FLAGS, torch.__version__, torch.__file__, platform.machine(), _processor(), cxx]
+    flags = [' '.join(each) for each in INSTRUCTIONS.values()]
+    processor = '' if X86 else _processor()
+    parts = [*FLAGS, *flags, torch.__version__, torch.__file__, platform.machine(), processor, cxx]
     return hashlib.sha256('\0'.join([*parts, *_sources()]).encode()).hexdigest()[:16]
 
 
@@ -126,7 +136,7 @@ def _sources() -> list[str]:
 
 
 def _processor() -> str:
-    """Model and features of the processor, so that a shared home serves several machines."""
+    """Model and features of the processor, for code that is compiled for it alone."""
     try:
         lines = Path('/proc/cpuinfo').read_text().splitlines()
     except OSError:
@@ -135,15 +145,23 @@ def _processor() -> str:
     return '\n'.join(sorted(set(kept)))
 
 
-def _compile(cxx: str, processor: tuple[str, ...], target: Path) -> None:
+def _compile(cxx: str, target: Path) -> None:
     """Compile to a temporary file and move it to its place, so that no half-written one is seen."""
     with tempfile.TemporaryDirectory(dir=target.parent) as folder:
-        objects, result = Path(folder, 'scan_cpu.o'), Path(folder, target.name)
-        _call([cxx, *FLAGS, *processor, '-c', str(SOURCES / 'scan_cpu.cpp'), '-o', str(objects)])
+        result = Path(folder, target.name)
+
+        def compile_for(name: str) -> str:
+            compiled = f'{folder}/{name}.o'
+            source = ['-c', str(SOURCES / 'scan_cpu.cpp'), '-o', compiled]
+            _call([cxx, *FLAGS, *INSTRUCTIONS[name], f'-DINSTRUCTIONS={name}', *source])
+            return compiled
+
+        with ThreadPoolExecutor() as pool:
+            objects = list(pool.map(compile_for, INSTRUCTIONS))
         # without -fopenmp here: OpenMP's symbols come from the runtime that PyTorch brings, so that
         # both share one pool of threads
         torch_lib = Path(torch.__file__).parent / 'lib'
-        _call([cxx, '-shared', str(objects), '-o', str(result), f'-L{torch_lib}', '-ltorch_cpu'])
+        _call([cxx, '-shared', *objects, '-o', str(result), f'-L{torch_lib}', '-ltorch_cpu'])
         os.replace(result, target)
 
 

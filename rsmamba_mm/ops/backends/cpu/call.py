@@ -15,10 +15,11 @@ from torch import Tensor
 
 from ...numerics import compute_dtype, rows
 from ..contract import ScanGradients, ScanInputs
-from .build import BuildError, library
+from .build import BuildError, instructions, library
 
-MAX_STATES = 256
 MAX_TAPS = 128
+# of what groups of channels sum apart, beyond which there are no more groups than threads need
+PARTIAL_BYTES = 2**24
 SUFFIXES = {torch.float32: 'f32', torch.float64: 'f64'}
 
 
@@ -33,14 +34,8 @@ def probe() -> str | None:
 
 def chunk_length(length: int) -> int:
     """Steps between two kept states: few states in memory, and a chunk's work space still in cache."""
-    return max(1, min(64, 2 * math.isqrt(length), length))
-
-
-def supports(s: ScanInputs) -> str | None:
-    """Why it does not scan these, or None: it holds the states of a channel on the stack."""
-    if s.states <= MAX_STATES:
-        return None
-    return f'it holds at most {MAX_STATES} states of a channel, got {s.states}: choose a smaller d_state'
+    root = math.isqrt(length)
+    return max(1, min(max(64, root), 2 * root, length))
 
 
 def supports_conv(x: Tensor, weight: Tensor) -> str | None:
@@ -60,14 +55,14 @@ def scan_forward(s: ScanInputs, keep_states: bool) -> tuple[Tensor, Tensor, Tens
 
 def scan_backward(s: ScanInputs, grad_y: Tensor, grad_last: Tensor | None, kept: Tensor) -> ScanGradients:
     """All gradients; see :mod:`..contract`."""
-    scan = _Scan(s)
-    given = [scan.dense(x) for x in (grad_y, grad_last, kept)]
+    scan = _Scan(s, most_bytes=PARTIAL_BYTES)
+    given = [scan.view(grad_y), scan.dense(grad_last), scan.dense(kept)]
     du, ddelta = scan.empty(scan.output_shape), scan.empty(scan.output_shape)
     dB, dC = scan.empty((scan.groups, *s.B.shape)), scan.empty((scan.groups, *s.C.shape))
     dA = scan.empty(scan.state_shape)
     dD, dbias = (scan.empty((s.batch, s.paths, s.channels)) for _ in range(2))
     scan.call('scan_backward', given, [du, ddelta, dB, dC, dA, dD, dbias])
-    return ScanGradients(du, ddelta, dA.sum(0).mT, dB.sum(0), dC.sum(0), dD.sum(0), dbias.sum(0))
+    return ScanGradients(du, ddelta, dA.sum(0).mT, _add_parts(dB), _add_parts(dC), dD.sum(0), dbias.sum(0))
 
 
 def conv_forward(
@@ -138,6 +133,7 @@ class _Call:
         self.dtype = compute_dtype(x)
         self.inputs: list[Tensor | None] = []
         self.sizes: list[int] = []
+        self.strides: list[int] = []  # of what is read as it lies
         self.groups = 1
 
     def empty(self, shape) -> Tensor:
@@ -156,9 +152,10 @@ class _Call:
                 if x is not None:
                     x.zero_()
             return
-        function = getattr(_library(), f'{name}_{SUFFIXES[self.dtype]}')
+        function = getattr(_library(), f'{name}_{SUFFIXES[self.dtype]}_{instructions()}')
+        sizes = [*self.sizes, *self.strides]
         function(
-            (ctypes.c_int64 * len(self.sizes))(*self.sizes),
+            (ctypes.c_int64 * len(sizes))(*sizes),
             self.pointers([*self.inputs, *inputs]),
             self.pointers(outputs),
             ctypes.c_int64(self.groups),
@@ -176,7 +173,7 @@ class _Call:
 
 
 class _Scan(_Call):
-    def __init__(self, s: ScanInputs):
+    def __init__(self, s: ScanInputs, most_bytes: int | None = None):
         super().__init__(s.u)
         self.output_shape = batch, paths, length, channels = s.output_shape
         states = s.states
@@ -184,14 +181,14 @@ class _Scan(_Call):
         chunk = chunk_length(length)
         self.chunks = -(-length // chunk)
         self.groups = _groups(batch * paths, channels)
-        (delta, delta_row), (B, B_row), (C, C_row) = self.rows(s.delta), self.rows(s.B), self.rows(s.C)
+        if most_bytes is not None:
+            part = 2 * s.B.numel() * self.dtype.itemsize
+            needed = -(-torch.get_num_threads() // max(1, batch * paths))
+            self.groups = min(self.groups, max(needed, most_bytes // max(1, part)))
         weight = s.delta_weight
         self.inputs = [
-            self.dense(s.u),
-            delta,
+            *(self.view(x) for x in (s.u, s.delta, s.B, s.C)),
             self.dense(s.A.mT),
-            B,
-            C,
             self.dense(s.D),
             self.dense(s.delta_bias),
             None if weight is None else self.dense(weight.mT),
@@ -200,18 +197,21 @@ class _Scan(_Call):
         self.sizes = [
             *self.output_shape,
             states,
-            int(not s.one_u),
+            s.rank,
+            chunk,
+            int(s.delta_softplus),
             states * channels if s.A.dim() == 3 else 0,
             channels if s.D is not None and s.D.dim() == 2 else 0,
             channels if s.delta_bias is not None and s.delta_bias.dim() == 2 else 0,
-            B_row,
-            C_row,
-            chunk,
-            int(s.delta_softplus),
-            delta_row,
-            s.rank,
             s.rank * channels if weight is not None and weight.dim() == 3 else 0,
         ]
+
+    def view(self, x: Tensor) -> Tensor:
+        """``(B, K or 1, L, X)`` as it lies in memory, whatever its strides."""
+        x = _aligned(x.to(self.dtype))
+        per_path = x.stride(1) if x.shape[1] > 1 else 0
+        self.strides += [x.stride(0), per_path, x.stride(2), x.stride(3)]
+        return x
 
 
 class _Conv(_Call):
@@ -243,6 +243,14 @@ class _Gate(_Call):
 def _aligned(x: Tensor) -> Tensor:
     """A copy where numbers do not lie at multiples of their size, as in a view of a file."""
     return x.clone() if x.data_ptr() % x.element_size() else x
+
+
+def _add_parts(parts: Tensor) -> Tensor:
+    """Sum over the first axis, in the memory of the first part."""
+    total = parts[0]
+    for part in parts[1:]:
+        total += part
+    return total
 
 
 def _groups(sequences: int, channels: int) -> int:

@@ -1,10 +1,10 @@
 // Pooling and merging of the paths of a multi-path mixer, each one pass over memory.
 #pragma once
 
-#include <algorithm>
-#include <vector>
-
+#include "buffer.h"
 #include "vec.h"
+
+namespace {
 
 template <class T>
 struct Gate {
@@ -27,7 +27,8 @@ void for_tokens(const Gate<T>& g, int threads, F f) {
 #pragma omp parallel for schedule(static) num_threads(threads)
   for (int64_t task = 0; task < g.batch * pieces; ++task) {
     const int64_t piece = task % pieces, start = piece * g.kSteps;
-    f(task / pieces, start, std::min(start + g.kSteps, g.length), piece);
+    const int64_t stop = start + g.kSteps < g.length ? start + g.kSteps : g.length;
+    f(task / pieces, start, stop, piece);
   }
 }
 
@@ -35,7 +36,7 @@ void for_tokens(const Gate<T>& g, int threads, F f) {
 template <class T, class F>
 void for_vectors(int64_t channels, F f) {
   for (int64_t channel = 0; channel < channels; channel += kLanes<T>)
-    f(channel, int(std::min<int64_t>(kLanes<T>, channels - channel)));
+    f(channel, lanes_at<T>(channel, channels));
 }
 
 // Sums over a piece of the tokens, (B, pieces, K, E), for the caller to add up
@@ -44,7 +45,7 @@ void pool_forward(const Gate<T>& g, T* sums, int threads) {
   for_tokens(g, threads, [&](int64_t b, int64_t start, int64_t stop, int64_t piece) {
     for (int64_t k = 0; k < g.paths; ++k) {
       T* into = sums + ((b * g.pieces() + piece) * g.paths + k) * g.channels;
-      std::fill_n(into, g.channels, T(0));
+      for (int64_t channel = 0; channel < g.channels; ++channel) into[channel] = T(0);
       for (int64_t l = start; l < stop; ++l) {
         const T *y = g.y_at(b, k, l), *z = g.z_at(b, l);
         for_vectors<T>(g.channels, [&](int64_t channel, int lanes) {
@@ -93,7 +94,7 @@ template <class T>
 void merge_backward(const Gate<T>& g, const T* weights, const T* dout, T* dy, T* dz, T* dweights,
                     int threads) {
   for_tokens(g, threads, [&](int64_t b, int64_t start, int64_t stop, int64_t piece) {
-    std::vector<Vec<T>> dw(g.paths, Vec<T>{});
+    Buffer<Vec<T>> dw(g.paths);
     for (int64_t l = start; l < stop; ++l)
       for_vectors<T>(g.channels, [&](int64_t channel, int lanes) {
         const Vec<T> v = load(g.z_at(b, l) + channel, lanes), s = sigmoid<T>(v);
@@ -112,3 +113,5 @@ void merge_backward(const Gate<T>& g, const T* weights, const T* dout, T* dy, T*
     for (int64_t k = 0; k < g.paths; ++k) dweights[(b * g.pieces() + piece) * g.paths + k] = sum<T>(dw[k]);
   });
 }
+
+}  // namespace

@@ -1,10 +1,10 @@
 // Causal depthwise convolution along several orders.
 #pragma once
 
-#include <algorithm>
-#include <vector>
-
+#include "buffer.h"
 #include "vec.h"
+
+namespace {
 
 constexpr int kMaxTaps = 128;
 
@@ -40,10 +40,11 @@ template <class T>
 void conv_forward(const Conv<T>& c, T* y, int threads) {
   constexpr int64_t kSteps = 64;  // of one task
   const int64_t pieces = (c.length + kSteps - 1) / kSteps;
-  const std::vector<T> zeros(c.channels, T(0));
+  const Buffer<T> zeros(c.channels);
 #pragma omp parallel for schedule(static) num_threads(threads)
   for (int64_t task = 0; task < c.batch * c.paths * pieces; ++task) {
-    const int64_t start = task % pieces * kSteps, stop = std::min(start + kSteps, c.length);
+    const int64_t start = task % pieces * kSteps,
+                  stop = start + kSteps < c.length ? start + kSteps : c.length;
     const int64_t sequence = task / pieces, k = sequence % c.paths, b = sequence / c.paths;
     const T* rows[kMaxTaps];
     for (int64_t t = start; t < stop; ++t) {
@@ -64,19 +65,19 @@ template <class T>
 void conv_backward(const Conv<T>& c, const T* dy, T* dx, T* dw, T* db, int64_t groups, int threads) {
   const int64_t blocks = (c.channels + kLanes<T> - 1) / kLanes<T>;
   const int64_t taps = c.taps;
-  const std::vector<T> zeros(c.channels, T(0));
+  const Buffer<T> zeros(c.channels);
 #pragma omp parallel for schedule(dynamic) num_threads(threads)
   for (int64_t task = 0; task < c.batch * groups; ++task) {
     const int64_t b = task / groups, group = task % groups;
     const int64_t first = blocks * group / groups, count = blocks * (group + 1) / groups - first;
     // gradients before the activation at the last `taps` steps, by step modulo taps
-    std::vector<Vec<T>> grad(taps * count), dweight(taps * count), dbias(count);
+    Buffer<Vec<T>> grad(taps * count), dweight(taps * count), dbias(count);
     const T* rows[kMaxTaps];
     const Vec<T>* later[kMaxTaps];  // these gradients at the steps that saw a token, the last first
     for (int64_t k = 0; k < c.paths; ++k) {
       const int64_t* order = c.orders + k * c.length;
       const T* from = dy + (b * c.paths + k) * c.length * c.channels;
-      for (auto* zeroed : {&grad, &dweight, &dbias}) std::fill(zeroed->begin(), zeroed->end(), Vec<T>{});
+      for (auto* zeroed : {&grad, &dweight, &dbias}) zeroed->clear();
       for (int64_t t = 0; t < c.length + taps - 1; ++t) {
         const int64_t done = t - taps + 1;  // the token whose gradient is complete after step t
         if (t < c.length) c.window(b, k, t, zeros.data(), rows);
@@ -115,3 +116,5 @@ void conv_backward(const Conv<T>& c, const T* dy, T* dx, T* dw, T* db, int64_t g
     }
   }
 }
+
+}  // namespace
