@@ -292,7 +292,7 @@ def test_the_page(root, models, raster, tmp_path, tally):
                 assert visitor.predict(client.handle_file(raster), 60, api_name='/read')
             clients.put(visitor)
 
-        count = tally.times(20, 2_000, 10_000)
+        count = tally.times(20, 10_000, 10_000)
         # Gradio's many threads keep memory of their own, which grows for some thousands of requests
         said = drive(request, count, page.pid).check(4 * LEAK)
     finally:
