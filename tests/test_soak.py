@@ -293,7 +293,8 @@ def test_the_page(root, models, raster, tmp_path, tally):
             clients.put(visitor)
 
         count = tally.times(20, 10_000, 10_000)
-        # Gradio's many threads keep memory of their own, which grows for some thousands of requests
+        # what is in use stays (docs/reliability.md), but glibc keeps what was given back in pieces, which
+        # grow for some thousands of requests
         said = drive(request, count, page.pid).check(4 * LEAK)
     finally:
         page.send_signal(signal.SIGINT)
