@@ -18,6 +18,7 @@ PYTEST := -m pytest -n $(WORKERS) --dist worksteal
 PORTABLE := rsmamba_mm/ops/backends/cpu/lib
 
 MAIN := .venv/.installed
+APP := .venv/.app
 UPSTREAM := .venv-upstream/.installed
 AUDIT := .venv-audit/.installed
 
@@ -31,9 +32,7 @@ help: ## list the targets
 demo: $(MAIN) ## train and test on synthetic scenes, or on DATA=folder; results in work_dirs/demo
 	@.venv/bin/python tools/demo.py $(if $(DATA),--data "$(DATA)") --work-dir work_dirs/demo
 
-app: $(MAIN) ## open a page to try what `make demo` trained: http://127.0.0.1:7860
-	@.venv/bin/python -c 'import gradio' 2>/dev/null || \
-		.venv/bin/python -m pip install -qq $(PIP_ARGS) -c requirements/constraints.txt -e ".[mm,geo,app]"
+app: $(APP) ## open a page to try what `make demo` trained: http://127.0.0.1:7860
 	@.venv/bin/python demo/app.py
 
 test: $(MAIN) ## run all tests (PYTEST_ARGS='-k scan' chooses, WORKERS=0 debugs)
@@ -48,8 +47,8 @@ test-upstream: $(UPSTREAM) ## run the tests on upstream OpenMMLab, in an environ
 # RSMAMBA_RELIABILITY says how often what is repeated is; finished blocks of cases are not done again
 reliability: LEVEL := long
 reliability-full: LEVEL := full
-reliability: $(MAIN) ## do bad days at length: kills, faults, bad input, fuzz; the table of docs/reliability.md
-reliability-full: $(MAIN) ## do them for hours; goes on where it was cut
+reliability: $(APP) ## do bad days at length: kills, faults, bad input, fuzz; the table of docs/reliability.md
+reliability-full: $(APP) ## do them for hours; goes on where it was cut
 reliability reliability-full:
 	@$(if $(filter reliability,$@),rm -rf work_dirs/reliability)
 	@RSMAMBA_RELIABILITY=$(LEVEL) RSMAMBA_RELIABILITY_DIR=work_dirs/$@ \
@@ -89,7 +88,17 @@ clean: ## remove the environments, builds and caches
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(MAIN): EXTRAS := mm,geo,export,tests
+$(APP): EXTRAS := mm,geo,app
 $(UPSTREAM): EXTRAS := openmmlab,geo,tests
+
+define INSTALL
+@$(@D)/bin/python -m pip install -qq $(PIP_ARGS) -c requirements/constraints.txt -e ".[$(EXTRAS)]"
+	@$(@D)/bin/python -c 'import cv2' 2>/dev/null || { \
+		echo "OpenCV lacks a system library here: taking its build without windows." && \
+		$(@D)/bin/python -m pip uninstall -qq -y opencv-python && \
+		$(@D)/bin/python -m pip install -qq $(PIP_ARGS) -c requirements/constraints.txt \
+			--force-reinstall --no-deps opencv-python-headless; }
+endef
 
 # A stamp in each environment: installed again when the requirements change.
 $(MAIN) $(UPSTREAM): setup.py $(wildcard requirements/*.txt)
@@ -102,12 +111,11 @@ $(MAIN) $(UPSTREAM): setup.py $(wildcard requirements/*.txt)
 	@echo "Installing rsmamba_mm[$(EXTRAS)] into $(@D): about a minute, more where PyTorch is to be fetched."
 	@$(PYTHON) -m venv $(@D)
 	@$(@D)/bin/python -m pip install -qq --upgrade pip
-	@$(@D)/bin/python -m pip install -qq $(PIP_ARGS) -c requirements/constraints.txt -e ".[$(EXTRAS)]"
-	@$(@D)/bin/python -c 'import cv2' 2>/dev/null || { \
-		echo "OpenCV lacks a system library here: taking its build without windows." && \
-		$(@D)/bin/python -m pip uninstall -qq -y opencv-python && \
-		$(@D)/bin/python -m pip install -qq $(PIP_ARGS) -c requirements/constraints.txt \
-			--force-reinstall --no-deps opencv-python-headless; }
+	$(INSTALL)
+	@touch $@
+
+$(APP): $(MAIN)
+	$(INSTALL)
 	@touch $@
 
 $(AUDIT): requirements/audit.txt | $(MAIN)

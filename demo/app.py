@@ -31,6 +31,9 @@ from rsmamba_mm.visualization import draw_gates, overlay_classes
 from rsmamba_mm.visualization._figures import as_rgb, save_image
 
 os.environ.setdefault('GRADIO_ANALYTICS_ENABLED', 'False')  # the page tells nobody that it runs
+# of 10,000 requests Gradio would keep a record, and make a table of all of them after each
+os.environ.setdefault('GRADIO_ANALYTICS_MAX_EVENTS', '100')
+os.environ.setdefault('GRADIO_ANALYTICS_CACHE_FREQUENCY', '1000000')
 try:
     import gradio as gr
 except ImportError:

@@ -97,7 +97,7 @@ def plot_predictions(
             title = f'{name} {confidence[index] * 100:.0f} %'
             if not is_right[index]:
                 title += f'\n(is {classes[int(labels[index])]})'
-            axis.set_title(title, fontsize=8, color=RIGHT if is_right[index] else WRONG)
+            axis.set_title(title, fontsize=8, y=1, color=RIGHT if is_right[index] else WRONG)
     figure.suptitle(
         f'Predictions: {int(is_right.sum())} right (green), {int((~is_right).sum())} wrong (red) '
         f'of {len(labels)}'

@@ -75,7 +75,7 @@ def plot_overlays(
         }
         for axis, (title, picture) in zip(row, pictures.items(), strict=True):
             axis.imshow(picture, interpolation='nearest')
-            axis.set_title(title, fontsize=8)
+            axis.set_title(title, fontsize=8, y=1)  # else matplotlib measures all ticks to place it
             axis.axis('off')
     handles = [
         Patch(facecolor=colour / 255, edgecolor='#555555', label=label)

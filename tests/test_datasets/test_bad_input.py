@@ -1,6 +1,5 @@
 """Each kind of bad input is named, by the check of all files and by a training that stops."""
 
-import gc
 import os
 import re
 import tempfile
@@ -24,15 +23,6 @@ from rsmamba_mm.datasets.checking import build_leaf, check_dataset, describe
 from rsmamba_mm.engine import CheckDataHook
 from rsmamba_mm.engine.exact_resume import SeededDataset
 from rsmamba_mm.errors import UserError
-
-
-@pytest.fixture(autouse=True, scope='module')
-def quick_collection():
-    """MMEngine collects garbage for each data set that it builds: not of all that is imported here."""
-    gc.collect()
-    gc.freeze()
-    yield
-    gc.unfreeze()
 
 
 def faults_of(config: dict, decode: bool) -> str:

@@ -30,17 +30,12 @@ def finish(process):
 
 @needs_compiler
 @pytest.mark.slow
-def test_several_processes_build_once(tmp_path):
-    processes = [start(tmp_path, '-m', 'rsmamba_mm.ops.build') for _ in range(3)]
+def test_several_processes_build_once_and_report(tmp_path):
+    processes = [start(tmp_path, '-m', 'rsmamba_mm.ops.build') for _ in range(2)]
     results = [finish(process) for process in processes]
-    assert [code for code, _, _ in results] == [0, 0, 0], results
+    assert [code for code, _, _ in results] == [0, 0], results
     (library,) = tmp_path.glob('*.so')
     assert {out.strip() for _, out, _ in results} == {str(library)}
-
-
-@needs_compiler
-@pytest.mark.slow
-def test_report_with_a_compiler(tmp_path):
     code, out, err = finish(start(tmp_path, '-m', 'rsmamba_mm.ops'))
     assert code == 0, err
     assert "cpu: 'cpu' serves" in out
