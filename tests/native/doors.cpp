@@ -53,13 +53,13 @@ struct Random {
 
 // as malloc gives it, but for a shift by whole elements; an absent one has no address
 template <class T>
-struct Buffer {
+struct Memory {
   std::unique_ptr<void, decltype(&std::free)> block{nullptr, &std::free};
   T* data = nullptr;
   int64_t count = 0;
 
-  Buffer() = default;
-  explicit Buffer(int64_t n, int64_t shift = 0) : count(n) {
+  Memory() = default;
+  explicit Memory(int64_t n, int64_t shift = 0) : count(n) {
     if (!n) return;
     block.reset(std::malloc((shift + n) * sizeof(T)));
     data = static_cast<T*>(block.get()) + shift;
@@ -82,17 +82,24 @@ void unset(T* first, int64_t n) {
   for (int64_t i = 0; i < n; ++i) std::memcpy(first + i, &Unset<T>::bits, sizeof(T));
 }
 
-// rows of numbers, `row` elements apart
+// Sequences of rows of numbers: so many elements lie between two sequences, rows, and numbers of a row
 template <class T>
 struct Tensor {
-  Buffer<T> buffer;
-  int64_t rows = 0, width = 0, row = 0;
+  Memory<T> memory;
+  int64_t rows = 0, width = 0, length = 1, sequence = 0, row = 0, column = 1;
 
+  T& at(int64_t i, int64_t j) const {
+    return memory.data[i / length * sequence + i % length * row + j * column];
+  }
   Numbers dense() const {
     Numbers numbers;
     for (int64_t i = 0; i < rows; ++i)
-      numbers.insert(numbers.end(), buffer.data + i * row, buffer.data + i * row + width);
+      for (int64_t j = 0; j < width; ++j) numbers.push_back(at(i, j));
     return numbers;
+  }
+  // as the scan's door has them: of an image, an order (0 where the orders share it), a row, and a number
+  std::vector<int64_t> strides(int64_t paths) const {
+    return {paths * sequence, paths > 1 ? sequence : 0, row, column};
   }
 };
 
@@ -100,13 +107,17 @@ using Door = void (*)(const int64_t*, const void* const*, void* const*, int64_t,
 
 template <class T>
 struct Doors;
-#define DOORS_OF(T, suffix)                                                            \
-  template <>                                                                          \
-  struct Doors<T> {                                                                    \
-    static constexpr Door scan[] = {scan_forward_##suffix, scan_backward_##suffix};    \
-    static constexpr Door conv[] = {conv_forward_##suffix, conv_backward_##suffix};    \
-    static constexpr Door pool[] = {pool_forward_##suffix, pool_backward_##suffix};    \
-    static constexpr Door merge[] = {merge_forward_##suffix, merge_backward_##suffix}; \
+#define DOORS_OF(T, suffix)                                                        \
+  template <>                                                                      \
+  struct Doors<T> {                                                                \
+    static constexpr Door scan[] = {NAMED(scan_forward, suffix, INSTRUCTIONS),     \
+                                    NAMED(scan_backward, suffix, INSTRUCTIONS)};   \
+    static constexpr Door conv[] = {NAMED(conv_forward, suffix, INSTRUCTIONS),     \
+                                    NAMED(conv_backward, suffix, INSTRUCTIONS)};   \
+    static constexpr Door pool[] = {NAMED(pool_forward, suffix, INSTRUCTIONS),     \
+                                    NAMED(pool_backward, suffix, INSTRUCTIONS)};   \
+    static constexpr Door merge[] = {NAMED(merge_forward, suffix, INSTRUCTIONS),   \
+                                     NAMED(merge_backward, suffix, INSTRUCTIONS)}; \
   };
 DOORS_OF(float, f32)
 DOORS_OF(double, f64)
@@ -156,47 +167,49 @@ class Case {
     // without softplus, and through a projection without it, the steps are to be positive and small
     const double low = plain.use_softplus ? -3 : 0, high = plain.use_softplus ? 3 : rank ? 0.2 : 0.5;
     const auto own = [&](bool each) { return each ? paths_ : 1; };
-    const Tensor<T> u = dense((plain.one_u ? batch_ : sequences) * length_, channels);
-    const Tensor<T> delta = rows(tokens, rank ? rank : channels, low, high);
+    const Tensor<T> u = laid((plain.one_u ? batch_ : sequences) * length_, channels);
+    const Tensor<T> delta = laid(tokens, rank ? rank : channels, low, high);
     const Tensor<T> A = dense(own(plain.own_A) * states, channels, -3, -0.1);
-    const Tensor<T> B = rows(tokens, states), C = rows(tokens, states);
+    const Tensor<T> B = laid(tokens, states), C = laid(tokens, states);
     const Tensor<T> D = has_D ? dense(own(plain.own_D), channels) : Tensor<T>();
     const Tensor<T> bias = has_bias ? dense(own(plain.own_bias), channels, low, high) : Tensor<T>();
     const Tensor<T> weight =
         rank ? dense(own(plain.own_weight) * rank, channels, low / 3, high) : Tensor<T>();
-    const Buffer<int64_t> orders = has_orders ? permutations() : Buffer<int64_t>();
-    const Tensor<T> grad_y = dense(tokens, channels);
+    const Memory<int64_t> orders = has_orders ? permutations() : Memory<int64_t>();
+    const Tensor<T> grad_y = laid(tokens, channels);
     const Tensor<T> grad_last = has_last ? dense(sequences * states, channels) : Tensor<T>();
 
-    const std::vector<int64_t> sizes = {batch_,
-                                        paths_,
-                                        length_,
-                                        channels,
-                                        states,
-                                        !plain.one_u,
-                                        plain.own_A ? states * channels : 0,
-                                        plain.own_D ? channels : 0,
-                                        plain.own_bias ? channels : 0,
-                                        B.row,
-                                        C.row,
-                                        plain.chunk,
-                                        plain.use_softplus,
-                                        delta.row,
-                                        rank,
-                                        plain.own_weight ? rank * channels : 0};
-    std::vector<const void*> in = {u.buffer.data,    delta.buffer.data,  A.buffer.data,
-                                   B.buffer.data,    C.buffer.data,      D.buffer.data,
-                                   bias.buffer.data, weight.buffer.data, orders.data};
+    std::vector<int64_t> sizes = {batch_,
+                                  paths_,
+                                  length_,
+                                  channels,
+                                  states,
+                                  rank,
+                                  plain.chunk,
+                                  plain.use_softplus,
+                                  plain.own_A ? states * channels : 0,
+                                  plain.own_D ? channels : 0,
+                                  plain.own_bias ? channels : 0,
+                                  plain.own_weight ? rank * channels : 0};
+    const auto add_strides = [&](const Tensor<T>& x, int64_t paths) {
+      for (int64_t stride : x.strides(paths)) sizes.push_back(stride);
+    };
+    add_strides(u, plain.one_u ? 1 : paths_);
+    for (const auto* x : {&delta, &B, &C}) add_strides(*x, paths_);
+    std::vector<const void*> in = {u.memory.data,    delta.memory.data,  B.memory.data,
+                                   C.memory.data,    A.memory.data,      D.memory.data,
+                                   bias.memory.data, weight.memory.data, orders.data};
     const int64_t chunks = (length_ + plain.chunk - 1) / plain.chunk;
     const int64_t state_size = sequences * states * channels;
     const auto forward = call(Doors<T>::scan[0], sizes, in,
                               {tokens * channels, state_size, kept_too ? chunks * state_size : 0}, groups);
     const auto with_states =
-        kept_too ? Buffer<T>()
+        kept_too ? Memory<T>()
                  : std::move(call(Doors<T>::scan[0], sizes, in,
                                   {tokens * channels, state_size, chunks * state_size}, groups)[2]);
-    const Buffer<T>& kept = kept_too ? forward[2] : with_states;
-    in.insert(in.end(), {grad_y.buffer.data, grad_last.buffer.data, kept.data});
+    const Memory<T>& kept = kept_too ? forward[2] : with_states;
+    in.insert(in.end(), {grad_y.memory.data, grad_last.memory.data, kept.data});
+    add_strides(grad_y, paths_);
     const auto backward =
         call(Doors<T>::scan[1], sizes, in,
              {tokens * channels, tokens * channels, groups * tokens * states, groups * tokens * states,
@@ -237,7 +250,7 @@ class Case {
     const Tensor<T> x = rows(batch_ * length_, channels_);
     const Tensor<T> weight = dense((plain.own_weight ? paths_ : 1) * taps, channels_);
     const Tensor<T> bias = has_bias ? dense(plain.own_bias ? paths_ : 1, channels_) : Tensor<T>();
-    const Buffer<int64_t> orders = permutations();
+    const Memory<int64_t> orders = permutations();
     const Tensor<T> grad_y = dense(sequences * length_, channels_);
     const std::vector<int64_t> sizes = {batch_,
                                         paths_,
@@ -248,9 +261,9 @@ class Case {
                                         plain.use_silu,
                                         plain.own_weight ? taps * channels_ : 0,
                                         plain.own_bias ? channels_ : 0};
-    std::vector<const void*> in = {x.buffer.data, weight.buffer.data, bias.buffer.data, orders.data};
+    std::vector<const void*> in = {x.memory.data, weight.memory.data, bias.memory.data, orders.data};
     const auto forward = call(Doors<T>::conv[0], sizes, in, {sequences * length_ * channels_}, groups);
-    in.push_back(grad_y.buffer.data);
+    in.push_back(grad_y.memory.data);
     const auto backward =
         call(Doors<T>::conv[1], sizes, in,
              {batch_ * length_ * channels_, sequences * taps * channels_, sequences * channels_}, groups);
@@ -277,11 +290,11 @@ class Case {
     const Tensor<T> weights = dense(batch_, paths_), grad_pool = dense(batch_ * paths_, channels_);
     const Tensor<T> grad_merged = dense(batch_ * length_, channels_);
     const std::vector<int64_t> sizes = {batch_, paths_, length_, channels_, z.row};
-    const void *py = y.buffer.data, *pz = z.buffer.data, *pw = weights.buffer.data;
+    const void *py = y.memory.data, *pz = z.memory.data, *pw = weights.memory.data;
     const auto sums = call(Doors<T>::pool[0], sizes, {py, pz}, {batch_ * pieces * paths_ * channels_});
-    const auto pooled = call(Doors<T>::pool[1], sizes, {py, pz, grad_pool.buffer.data}, {of_y, of_z});
+    const auto pooled = call(Doors<T>::pool[1], sizes, {py, pz, grad_pool.memory.data}, {of_y, of_z});
     const auto merged = call(Doors<T>::merge[0], sizes, {py, pz, pw}, {of_z});
-    const auto backward = call(Doors<T>::merge[1], sizes, {py, pz, pw, grad_merged.buffer.data},
+    const auto backward = call(Doors<T>::merge[1], sizes, {py, pz, pw, grad_merged.memory.data},
                                {of_y, of_z, batch_ * pieces * paths_});
 
     if (wild_) return;
@@ -326,23 +339,32 @@ class Case {
     return T(random_.uniform(low, high));
   }
 
+  // as the scan reads its tensors: by rows, or by columns, as those of a tensor (B, N, L) are
+  Tensor<T> laid(int64_t rows, int64_t width, double low = -1, double high = 1) {
+    if (random_.one_in(2)) return this->rows(rows, width, low, high);
+    const int64_t column = length_ + random_.below(3), sequence = width * column + random_.below(3);
+    return tensor({{}, rows, width, length_, sequence, 1, column}, low, high);
+  }
   Tensor<T> rows(int64_t rows, int64_t width, double low = -1, double high = 1) {
-    return tensor(rows, width, random_.one_in(2) ? width : width + random_.size(9), low, high);
+    const int64_t row = random_.one_in(2) ? width : width + random_.size(9);
+    return tensor({{}, rows, width, length_, length_ * row, row}, low, high);
   }
   Tensor<T> dense(int64_t rows, int64_t width, double low = -1, double high = 1) {
-    return tensor(rows, width, width, low, high);
+    return tensor({{}, rows, width, rows, 0, width}, low, high);
   }
-  Tensor<T> tensor(int64_t rows, int64_t width, int64_t row, double low, double high) {
-    const int64_t count = rows ? (rows - 1) * row + width : 0;
-    Tensor<T> x = {Buffer<T>(count, random_.below(4)), rows, width, row};
-    unset(x.buffer.data, count);
-    for (int64_t i = 0; i < rows; ++i)
-      for (int64_t j = 0; j < width; ++j) x.buffer.data[i * row + j] = value(low, high);
+  Tensor<T> tensor(Tensor<T> x, double low, double high) {
+    // all strides are positive, so the last number lies last
+    const int64_t i = x.rows - 1, j = x.width - 1;
+    const int64_t last = i / x.length * x.sequence + i % x.length * x.row + j * x.column;
+    x.memory = Memory<T>(x.rows && x.width ? last + 1 : 0, random_.below(4));
+    unset(x.memory.data, x.memory.count);
+    for (int64_t i = 0; i < x.rows; ++i)
+      for (int64_t j = 0; j < x.width; ++j) x.at(i, j) = value(low, high);
     return x;
   }
 
-  Buffer<int64_t> permutations() {
-    Buffer<int64_t> orders(paths_ * length_, random_.below(2));
+  Memory<int64_t> permutations() {
+    Memory<int64_t> orders(paths_ * length_, random_.below(2));
     for (int64_t k = 0; k < paths_; ++k) {
       int64_t* order = orders.data + k * length_;
       for (int64_t i = 0; i < length_; ++i) {
@@ -355,11 +377,11 @@ class Case {
   }
 
   // Outputs of a door, from each caller at once; checked to be whole and the same as with one thread
-  std::vector<Buffer<T>> call(Door door, const std::vector<int64_t>& sizes,
+  std::vector<Memory<T>> call(Door door, const std::vector<int64_t>& sizes,
                               const std::vector<const void*>& in, const std::vector<int64_t>& counts,
                               int64_t groups = 1) {
-    std::vector<std::vector<Buffer<T>>> results(callers_);
-    const auto run = [&](std::vector<Buffer<T>>& result, int threads) {
+    std::vector<std::vector<Memory<T>>> results(callers_);
+    const auto run = [&](std::vector<Memory<T>>& result, int threads) {
       std::vector<void*> out;
       for (int64_t count : counts) {
         result.emplace_back(count, count % 3);
@@ -382,7 +404,7 @@ class Case {
   }
 
   // `found` may be given in parts that are to be added up
-  void compare(const char* what, const Buffer<T>& found, const Numbers& due, int64_t parts = 1) const {
+  void compare(const char* what, const Memory<T>& found, const Numbers& due, int64_t parts = 1) const {
     const double tolerance = sizeof(T) == 4 ? 1e-4 : 1e-11;
     const int64_t count = int64_t(due.size());
     double largest = 1;

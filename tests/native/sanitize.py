@@ -10,7 +10,6 @@ each on several threads. Programs are kept in ``build/sanitize`` and made again 
 import argparse
 import hashlib
 import os
-import platform
 import shutil
 import subprocess
 import sys
@@ -20,7 +19,7 @@ from functools import cache
 from itertools import pairwise
 from pathlib import Path
 
-from rsmamba_mm.ops.backends.cpu.build import FLAGS, PORTABLE_FLAGS, SOURCES, BuildError
+from rsmamba_mm.ops.backends.cpu.build import FLAGS, INSTRUCTIONS, SOURCES, BuildError
 
 HERE = Path(__file__).parent
 ROOT = HERE.parents[1]
@@ -40,8 +39,7 @@ FOUND_NOTHING = {ADDRESS: 'nothing read or written out of bounds', THREAD: 'no r
 LESS_THREADED = 5  # cases of ADDRESS for each one of THREAD
 WRONG_PROCESSOR = 77
 
-X86 = platform.machine() in ('x86_64', 'AMD64')
-INSTRUCTIONS = {'plain': (), **{name.lower(): flags for name, flags in PORTABLE_FLAGS.items() if X86}}
+PLAIN = list(INSTRUCTIONS)[-1]  # what every processor has
 
 
 def gcc() -> str | None:
@@ -57,8 +55,8 @@ def clang() -> str | None:
 def builds(sanitizer: str) -> list[tuple[str, str, str]]:
     """Compiler, sanitizer and instructions of the programs."""
     if sanitizer == THREAD:
-        return [(gcc(), THREAD, 'avx2' if X86 else 'plain')]
-    plain = [(clang(), ADDRESS, 'plain')] if clang() and not lacks(clang(), ADDRESS) else []
+        return [(gcc(), THREAD, 'avx2' if 'avx2' in INSTRUCTIONS else PLAIN)]
+    plain = [(clang(), ADDRESS, PLAIN)] if clang() and not lacks(clang(), ADDRESS) else []
     return [*((gcc(), ADDRESS, name) for name in INSTRUCTIONS), *plain]
 
 
@@ -92,7 +90,8 @@ def command(program: Path) -> list[str]:
 def flags_of(cxx: str, sanitizer: str, instructions: str) -> list[str]:
     flags = [flag for flag in FLAGS if flag not in ('-O3', '-fopenmp')]
     openmp = [] if 'clang' in Path(cxx).name else ['-fopenmp']
-    return [*flags, *INSTRUCTIONS[instructions], *COMMON, sanitizer, *openmp]
+    chosen = [*INSTRUCTIONS[instructions], f'-DINSTRUCTIONS={instructions}']
+    return [*flags, *chosen, *COMMON, sanitizer, *openmp]
 
 
 def program_of(cxx: str, sanitizer: str, instructions: str) -> Path:

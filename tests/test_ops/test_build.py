@@ -1,6 +1,7 @@
 """The native backend with and without a compiler, each case in a process with a cache of its own."""
 
 import os
+import shutil
 import subprocess
 import sys
 
@@ -85,52 +86,48 @@ def test_unusable_cache_folder_is_named(tmp_path):
 
 
 @pytest.fixture
-def portable(tmp_path, monkeypatch):
-    """A folder of libraries as a wheel brings them, empty at first."""
-    monkeypatch.setattr(build, 'PORTABLE', tmp_path / 'lib')
-    monkeypatch.setattr(torch.backends.cpu, 'get_cpu_capability', lambda: 'AVX512')
-    monkeypatch.setattr(build.platform, 'machine', lambda: 'x86_64')
-    (tmp_path / 'lib').mkdir()
-    return tmp_path / 'lib'
+def shipped(tmp_path, monkeypatch):
+    """The library as a wheel brings it."""
+    monkeypatch.setattr(build, 'PORTABLE', tmp_path)
+    monkeypatch.setattr(build, 'X86', True)
+    build._portable_path().touch()
+    return build._portable_path()
 
 
-def bring(capability):
-    path = build._portable_path(capability)
-    path.touch()
-    return path
-
-
-def test_best_library_of_the_wheel_for_the_processor(portable, monkeypatch):
-    assert build.portable_library() is None
-    older = bring('AVX2')
-    assert build.portable_library() == older
-    newer = bring('AVX512')
-    assert build.portable_library() == newer
-    for capability, library in (('AVX2', older), ('DEFAULT', None)):
-        monkeypatch.setattr(torch.backends.cpu, 'get_cpu_capability', lambda c=capability: c)
-        assert build.portable_library() == library
-
-
-def test_library_of_other_sources_or_another_machine_is_left(portable, monkeypatch):
-    library = bring('AVX512')
+def test_library_of_other_sources_or_another_machine_is_left(shipped, monkeypatch):
+    assert build.portable_library() == shipped
     with monkeypatch.context() as patch:
         patch.setattr(build, '_sources', lambda: ['changed'])
         assert build.portable_library() is None
-    assert build.portable_library() == library
+    assert build.portable_library() == shipped
+    monkeypatch.setattr(build, 'X86', False)
     monkeypatch.setattr(build.platform, 'machine', lambda: 'aarch64')
     assert build.portable_library() is None
     with pytest.raises(build.BuildError, match='for x86-64, this machine is aarch64'):
         build.compile_portable()
 
 
+@pytest.mark.skipif(not build.X86, reason='elsewhere there is one set of instructions')
+@pytest.mark.parametrize(
+    ('capability', 'name'), [('AVX512', 'avx512'), ('AVX2', 'avx2'), ('DEFAULT', 'sse2')]
+)
+def test_instructions_are_those_that_pytorch_uses(capability, name, monkeypatch):
+    monkeypatch.setattr(torch.backends.cpu, 'get_cpu_capability', lambda: capability)
+    assert build.instructions() == name
+
+
 @needs_compiler
 @pytest.mark.slow
-@pytest.mark.skipif(build.platform.machine() != 'x86_64', reason='libraries to ship are for x86-64')
-def test_no_compiler_is_needed_with_a_library_that_fits(tmp_path, monkeypatch):
+@pytest.mark.skipif(not build.X86, reason='libraries to ship are for x86-64')
+def test_no_compiler_is_needed_with_the_library_of_a_wheel(tmp_path, monkeypatch):
     monkeypatch.setattr(build, 'PORTABLE', tmp_path / 'lib')
-    assert len(build.compile_portable()) == len(build.PORTABLE_FLAGS)
-    if build.portable_library() is None:
-        pytest.skip('this processor has no AVX2')
+    library = build.compile_portable()
+    assert build.portable_library() == library
+    if shutil.which('nm'):
+        # a function that the linker shared between sets of instructions would be of one that may be absent
+        symbols = subprocess.run(['nm', str(library)], capture_output=True, text=True, check=True).stdout
+        shared = [line for line in symbols.splitlines() if f' {line.split()[-2]} ' in (' W ', ' u ')]
+        assert not shared
     code = (
         'import sys, runpy; from pathlib import Path; import rsmamba_mm.ops.backends.cpu.build as build;'
         f'build.PORTABLE = Path({str(tmp_path / "lib")!r});'

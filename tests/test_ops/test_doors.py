@@ -107,7 +107,7 @@ def calls(draw):
 
     name = draw(st.sampled_from(['scan', 'scan', *OPERATORS]))
     if name == 'scan':
-        states = draw(st.sampled_from([0, *[1, 2, 3, 4, 5, 8, 16] * 3, 257]))
+        states = draw(st.sampled_from([0, *[1, 2, 3, 4, 5, 8, 16] * 3, 67]))
         rank = draw(st.sampled_from([None] * 6 + [0] + [1, 2, 3] * 3))
         A = own(channels, states)
         given = dict(
