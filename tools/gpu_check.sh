@@ -83,7 +83,7 @@ step() {
     local name=$1 start=$SECONDS status
     shift
     [[ " $steps " == *" ${name%% *} "* ]] || return 0
-    if ((limit && SECONDS + 5 > limit)); then
+    if ((limit && SECONDS + 3 > limit)); then
         say "== $name: left out, no time is left of $limit s"
         return
     fi
@@ -176,7 +176,7 @@ install_peer() {
 
 if $dry; then
     export TRITON_INTERPRET=1 OMP_NUM_THREADS=1
-    device=cpu backends=(--backends triton torch) tiny=(--dry-run) small=tiny telling=tiny
+    device=cpu backends=(--backends triton) tiny=(--dry-run) small=tiny telling=tiny
 else
     device=cuda backends=() tiny=() small=small telling=telling
     if $peer || [ -n "$wheels" ]; then
@@ -214,6 +214,7 @@ else
         "$("$python" -c 'import torch; print("{}{}".format(*torch.cuda.get_device_capability()))')"
 fi
 
+pack
 echo "== results in $out, all of them in $out/gpu_check.tar.gz"
 if grep -q '^RED' "$report"; then
     red='' plain=''

@@ -52,7 +52,7 @@ class Sizes:
 
 
 TINY = Sizes(
-    scans=((1, 2, 4, 5), (1, 1, 4, 70)),
+    scans=((1, 2, 4, 5), (1, 1, 4, 9)),
     states=1,
     arch=dict(embed_dims=4, num_layers=1, feedforward_channels=8),
     layer=(('d_state', 1), ('d_conv', 2)),

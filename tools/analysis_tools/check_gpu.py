@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Callable
+from functools import cached_property
 
 import torch
 from _record import Record, add_options
@@ -92,19 +93,22 @@ class Checks:
 
     def run(self, name: str) -> dict[str, float | str]:
         """The errors of a check by its name, or why it was left out."""
-        exact = self.step(self.model)
+        if name == 'CUDA graph':
+            if self.device != 'cuda':
+                return dict(left_out='CUDA graphs need a GPU')
+            return errors(*self.replayed())
         if name.startswith('autocast'):
             with torch.autocast(self.device, getattr(torch, name.split()[-1])):
                 ours = self.step(self.model)
-        elif name == 'torch.compile':
-            torch._dynamo.reset()
+        else:
             backend = 'inductor' if self.device == 'cuda' else 'aot_eager'
             ours = self.step(torch.compile(self.model, backend=backend))
-        elif self.device != 'cuda':
-            return dict(left_out='CUDA graphs need a GPU')
-        else:
-            ours, exact = self.replayed()
-        return errors(ours, exact)
+        return errors(ours, self.exact)
+
+    @cached_property
+    def exact(self) -> Result:
+        """The step as it is."""
+        return self.step(self.model)
 
     def step(self, model: Callable[[Tensor], tuple[Tensor, ...]]) -> Result:
         """Output and gradients of a step."""
