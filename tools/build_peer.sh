@@ -3,8 +3,9 @@
 #   tools/build_peer.sh CAPABILITY [FOLDER]        such as: tools/build_peer.sh 9.0 work_dirs/peer
 # Their own builds take no list of GPUs: they compile for seven to nine kinds, whatever TORCH_CUDA_ARCH_LIST
 # says. So nvcc is called through a script that leaves theirs out and puts this one in.
-# It needs nvcc of the CUDA that PyTorch was built with, a C++ compiler, and no GPU. The wheels serve this
-# Python and this PyTorch. Variables: PYTHON (default python3), MAX_JOBS (compilers at a time), PACKAGES.
+# It needs nvcc of the CUDA that PyTorch was built with, a C++ compiler, and no GPU. The wheels serve this Python
+# and this PyTorch. Variables: PYTHON (default python3), MAX_JOBS (compilers at a time), PACKAGES.
+# Not yet run to its end: on two cores with other work half an hour was not enough.
 set -euo pipefail
 
 if [[ ! ${1:-} =~ ^([0-9]+)\.([0-9])$ ]]; then

@@ -144,6 +144,33 @@ def test_options_that_do_not_fit_are_refused(root, options, message):
     assert result.returncode == 2 and message in result.stderr
 
 
+def test_the_peer_is_built_for_one_kind_of_gpu(root, tmp_path):
+    """Its own choice of GPUs does not reach nvcc."""
+    said = tmp_path / 'said'
+    scripts = {
+        'bin/nvcc': f'echo "$@" >>{said}',
+        'python': f"""case "$*" in
+            *CUDA_HOME*) echo {tmp_path} ;;
+            *'pip wheel'*) "$PYTORCH_NVCC" --version
+                "$PYTORCH_NVCC" -O3 -gencode arch=compute_75,code=sm_75 -gencode=arch=x,code=x -c a.cu -o a.o ;;
+        esac""",
+    }
+    (tmp_path / 'bin').mkdir()
+    for name, script in scripts.items():
+        (tmp_path / name).write_text(f'#!/usr/bin/env bash\n{script}\n')
+        (tmp_path / name).chmod(0o755)
+    command = ('bash', 'tools/build_peer.sh', '10.0', str(tmp_path / 'out'))
+    assert call(root, *command, PYTHON=str(tmp_path / 'python')).returncode == 0
+    assert said.read_text().splitlines() == [
+        '--version',
+        '-O3 -c a.cu -o a.o -gencode arch=compute_100,code=sm_100',
+    ]
+    (tmp_path / 'bin/nvcc').unlink()
+    refused = call(root, *command, PYTHON=str(tmp_path / 'python'))
+    assert refused.returncode == 1 and "install NVIDIA's CUDA toolkit" in refused.stderr
+    assert call(root, *command[:2], '90').returncode == 2
+
+
 @pytest.fixture
 def tool(root, monkeypatch):
     """Imports a tool of tools/analysis_tools and calls its main in this process."""

@@ -34,10 +34,8 @@ __all__ = [
 VARIABLE = 'RSMAMBA_MAMBA_HUB'
 REPOSITORY = 'kernels-community/mamba-ssm'
 VERSION = 3  # branch v3 of the repository, and what metadata.json of each of its builds says
-CURE = (
-    f"fetch one with huggingface_hub.snapshot_download('{REPOSITORY}', repo_type='kernel', "
-    f"revision='v{VERSION}', local_dir=FOLDER) and name the folder in {VARIABLE}"
-)
+FETCH = f"import kernels; print(kernels.install_kernel('{REPOSITORY}', version={VERSION}))"
+CURE = f'fetch one, python -c "{FETCH}", and name the folder that it prints in {VARIABLE}'
 
 
 class Unfit(RuntimeError):
