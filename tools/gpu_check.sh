@@ -13,6 +13,7 @@
 # benchmark.png; and after each step all of these in gpu_check.tar.gz. Something wrong is a line that begins
 # with RED, and ends the call with status 1; no error ends other steps or cases.
 set -uo pipefail
+here=$PWD
 cd "$(dirname "$0")/.."
 
 out=${OUT:-work_dirs/gpu_check}
@@ -30,7 +31,7 @@ while (($#)); do
     case $1 in
         --steps) steps=${2?$(usage)} && shift ;;
         --limit) limit=${2?$(usage)} && shift ;;
-        --peer-wheel) wheels=${2?$(usage)} && shift ;;
+        --peer-wheel) wheels=${2?$(usage)} && shift && [[ $wheels == /* ]] || wheels=$here/$wheels ;;
         --peer) peer=true ;;
         --dry-run) dry=true ;;
         *) usage ;;
@@ -47,7 +48,7 @@ if [[ ! $limit =~ ^[0-9]+$ ]]; then
     echo "gpu_check.sh: --limit takes whole seconds, got $limit" >&2
     exit 2
 fi
-if [ -n "$wheels" ] && ! compgen -G "${wheels%.whl}*.whl" >/dev/null && ! compgen -G "$wheels/*.whl" >/dev/null; then
+if [ -n "$wheels" ] && [[ ! -f $wheels || $wheels != *.whl ]] && ! compgen -G "$wheels/*.whl" >/dev/null; then
     echo "gpu_check.sh: --peer-wheel: no wheel at $wheels; tools/build_peer.sh makes one" >&2
     exit 2
 fi
@@ -69,7 +70,7 @@ report=$out/report.txt files=(report.txt log.txt exactness.jsonl sweep.jsonl che
 (cd "$out" && rm -f "${files[@]}" gpu_check.tar.gz)
 scratch=$(mktemp -d)
 trap 'rm -rf "$scratch"' EXIT
-export PYTHON=$python OMP_NUM_THREADS=${OMP_NUM_THREADS:-$(nproc)}
+export PYTHON=$python
 
 say() { echo "$*" | tee -a "$report"; }
 
@@ -78,11 +79,13 @@ in_time() {
     if ((limit == 0)); then "$@"; else timeout -k 5 "$((limit > SECONDS ? limit - SECONDS : 1))" "$@"; fi
 }
 
+wanted() { [[ " $steps " == *" ${1%% *} "* ]]; }
+
 # step NAME COMMAND…: its output goes to the terminal and to log.txt, its verdict to report.txt
 step() {
     local name=$1 start=$SECONDS status
     shift
-    [[ " $steps " == *" ${name%% *} "* ]] || return 0
+    wanted "$name" || return 0
     if ((limit && SECONDS + 3 > limit)); then
         say "== $name: left out, no time is left of $limit s"
         return
@@ -101,7 +104,9 @@ step() {
 
 # everything as one file, whole at any time
 pack() {
-    (cd "$out" && tar -czf "$scratch/packed" $(ls "${files[@]}" 2>/dev/null)) && mv "$scratch/packed" "$out/gpu_check.tar.gz"
+    # shellcheck disable=SC2046 # names without spaces
+    (cd "$out" && tar -czf "$scratch/packed" $(ls "${files[@]}" 2>/dev/null)) &&
+        mv "$scratch/packed" "$out/gpu_check.tar.gz"
 }
 
 # recorded COMMAND…: where a fault ends the process, another one goes on with the rest of its record
@@ -121,7 +126,7 @@ environment() {
     "$python" -m pip list 2>/dev/null | grep -iE '^(torch|triton|mamba|causal|rsmamba|mm|onedl|numpy|kernels)'
     git log -1 --format='commit %h of %as' 2>/dev/null
     if $dry; then # in the interpreter the check of each backend would take minutes
-        "$python" -c 'import torch, rsmamba_mm; print("torch", torch.__version__, "rsmamba_mm", rsmamba_mm.__version__)'
+        "$python" -c 'import rsmamba_mm; print("rsmamba_mm", rsmamba_mm.__version__, rsmamba_mm.__file__)'
     else
         in_time "$python" -m rsmamba_mm.ops
     fi
@@ -169,9 +174,9 @@ install_peer() {
             "$("$python" -c 'import torch; print("{}.{}".format(*torch.cuda.get_device_capability()))')" "$wheels" ||
             return
     fi
-    if [ -d "$wheels" ]; then wheels=$wheels/*.whl; fi
-    # shellcheck disable=SC2086 # several wheels
-    "$python" -m pip install -q --no-index --no-deps $wheels
+    local files=("$wheels")
+    if [ -d "$wheels" ]; then files=("$wheels"/*.whl); fi
+    "$python" -m pip install -q --no-index --no-deps "${files[@]}"
 }
 
 if $dry; then
@@ -209,7 +214,11 @@ if $dry; then
     step tests "${tests[@]}" -k near_zero
     step compiled env -u TRITON_INTERPRET "$python" tools/analysis_tools/inspect_triton.py --kernels scan_combine
 else
-    if "$python" -c 'import pytest' 2>/dev/null; then step tests "${tests[@]}"; else say "== tests: left out, no pytest here"; fi
+    if ! wanted tests || "$python" -c 'import pytest' 2>/dev/null; then
+        step tests "${tests[@]}"
+    else
+        say "== tests: left out, $python has no pytest"
+    fi
     step compiled in_time "$python" tools/analysis_tools/inspect_triton.py --arch \
         "$("$python" -c 'import torch; print("{}{}".format(*torch.cuda.get_device_capability()))')"
 fi

@@ -152,7 +152,7 @@ def test_the_peer_is_built_for_one_kind_of_gpu(root, tmp_path):
         'python': f"""case "$*" in
             *CUDA_HOME*) echo {tmp_path} ;;
             *'pip wheel'*) "$PYTORCH_NVCC" --version
-                "$PYTORCH_NVCC" -O3 -gencode arch=compute_75,code=sm_75 -gencode=arch=x,code=x -c a.cu -o a.o ;;
+                "$PYTORCH_NVCC" -O3 -gencode arch=compute_75,code=sm_75 -gencode=arch=x -c a.cu -o a.o ;;
         esac""",
     }
     (tmp_path / 'bin').mkdir()
