@@ -97,7 +97,7 @@ step() {
     case $status in
         0) say "== $name: right, $((SECONDS - start)) s" ;;
         124 | 137) say "== $name: cut by the limit after $((SECONDS - start)) s" ;;
-        *) say "RED: $name failed (status $status), $((SECONDS - start)) s" ;;
+        *) say "RED: $name failed (status $status), $((SECONDS - start)) s: $(grep -v '^RED' "$scratch/said" | tail -n 1)" ;;
     esac
     pack
 }
@@ -160,7 +160,7 @@ train() {
     status=$?
     sed -s "s/^{/{\"run\": \"$name\", /" "$scratch/$name"/*/vis_data/scalars.json >>"$out/training.jsonl" 2>/dev/null
     rm -rf "${scratch:?}/$name"
-    if grep "\"run\": \"$name\"" "$out/training.jsonl" | grep -qE '"loss": (NaN|-?Infinity)'; then
+    if grep -s "\"run\": \"$name\"" "$out/training.jsonl" | grep -qE '"loss": (NaN|-?Infinity)'; then
         echo "RED: $name: the loss is not finite"
         return 1
     fi
@@ -193,12 +193,12 @@ step environment environment
 step exactness exactness "$small" exactness.jsonl
 step checks recorded "$python" tools/analysis_tools/check_gpu.py --record "$out/checks.jsonl" "${tiny[@]}"
 step benchmarks benchmarks
-if $dry; then kinds=(bfloat16); else kinds=(bfloat16 ddp float16); fi
+if $dry; then kinds=(float32); else kinds=(bfloat16 ddp float16); fi
 for kind in "${kinds[@]}"; do
     for config in $configs; do
         name=$(basename "$config" .py)_$kind
         options=()
-        if [ "$kind" != ddp ]; then
+        if [[ $kind == *float16 ]]; then
             options=(optim_wrapper.type=AmpOptimWrapper optim_wrapper.dtype="$kind")
         fi
         if [ ! -f "$config" ]; then

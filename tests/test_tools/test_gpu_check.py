@@ -144,6 +144,15 @@ def test_options_that_do_not_fit_are_refused(root, options, message):
     assert result.returncode == 2 and message in result.stderr
 
 
+def test_refuses_a_python_without_openmmlab(root):
+    result = call(root, 'bash', 'tools/gpu_check.sh', PYTHON='false')
+    assert result.returncode == 1
+    assert (
+        "false cannot import rsmamba_mm.models with OpenMMLab: . Install it there, pip install -e '.[mm]'"
+        in (result.stderr)
+    )
+
+
 def test_the_peer_is_built_for_one_kind_of_gpu(root, tmp_path):
     """Its own choice of GPUs does not reach nvcc."""
     said = tmp_path / 'said'
