@@ -70,7 +70,7 @@ report=$out/report.txt files=(report.txt log.txt exactness.jsonl sweep.jsonl che
 (cd "$out" && rm -f "${files[@]}" gpu_check.tar.gz)
 scratch=$(mktemp -d)
 trap 'rm -rf "$scratch"' EXIT
-export PYTHON=$python
+export PYTHON=$python PYTHONUNBUFFERED=1
 
 say() { echo "$*" | tee -a "$report"; }
 
@@ -105,8 +105,7 @@ step() {
 # everything as one file, whole at any time
 pack() {
     # shellcheck disable=SC2046 # names without spaces
-    (cd "$out" && tar -czf "$scratch/packed" $(ls "${files[@]}" 2>/dev/null)) &&
-        mv "$scratch/packed" "$out/gpu_check.tar.gz"
+    (cd "$out" && tar -czf .packed $(ls "${files[@]}" 2>/dev/null) && mv .packed gpu_check.tar.gz)
 }
 
 # recorded COMMAND…: where a fault ends the process, another one goes on with the rest of its record
