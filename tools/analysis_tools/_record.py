@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import json
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 import torch
@@ -98,13 +99,11 @@ class Record:
 
 
 def read(file: Path) -> list[dict]:
-    """The lines of a record, but for one that was cut."""
+    """The lines of a record, but for those that were cut."""
     entries = []
     for line in file.read_text().splitlines():
-        try:
+        with suppress(ValueError):
             entries.append(json.loads(line))
-        except ValueError:
-            break
     return entries
 
 
