@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Everything about the scan on an NVIDIA GPU in one call of ten minutes, the most telling first:
 #   tools/gpu_check.sh [--steps "STEP …"] [--limit SECONDS] [--peer-wheel PATH | --peer] [--dry-run]
-# Steps, in this order if none are named: environment exactness checks benchmarks training sweep tests compiled.
+# Steps, in this order if none are named: environment exactness benchmarks checks training sweep tests compiled.
 # --limit ends a step, and leaves out those after it, so that all is over by then (default 570; 0: no limit).
 # --peer-wheel installs a wheel of mamba_ssm with its kernel, or a folder of wheels (tools/build_peer.sh makes
 #   them ahead, without a GPU), to compare with; --peer builds them first, which takes longer than the limit.
@@ -20,7 +20,7 @@ out=${OUT:-work_dirs/gpu_check}
 python=${PYTHON:-python3}
 configs=${CONFIGS-configs/rsmamba/rsmamba-t_synthetic-128px.py
 configs/unetmamba/unetmamba_rest-lite_synthetic-128x128.py}
-all='environment exactness checks benchmarks training sweep tests compiled'
+all='environment exactness benchmarks checks training sweep tests compiled'
 steps=$all limit=570 wheels='' peer=false dry=false
 
 usage() {
@@ -190,8 +190,8 @@ else
 fi
 step environment environment
 step exactness exactness "$small" exactness.jsonl
-step checks recorded "$python" tools/analysis_tools/check_gpu.py --record "$out/checks.jsonl" "${tiny[@]}"
 step benchmarks benchmarks
+step checks recorded "$python" tools/analysis_tools/check_gpu.py --record "$out/checks.jsonl" "${tiny[@]}"
 if $dry; then kinds=(float32); else kinds=(bfloat16 ddp float16); fi
 for kind in "${kinds[@]}"; do
     for config in $configs; do

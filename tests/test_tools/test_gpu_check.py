@@ -94,7 +94,7 @@ def test_a_fault_ends_nothing_else_and_the_call_in_red(start, tmp_path):
     said, red = process.communicate()
     assert process.returncode == 1
     steps = re.findall(r'^== (\w+)[^:]*: (?!right)', said, re.M)
-    order = 'environment exactness checks benchmarks training training training sweep tests compiled'
+    order = 'environment exactness benchmarks checks training training training sweep tests compiled'
     assert steps == order.split()
     held = archived(tmp_path / 'out')
     assert len(held) <= 8 and {'report.txt', 'log.txt', 'exactness.jsonl', 'benchmark.jsonl'} <= held.keys()
@@ -126,13 +126,13 @@ def test_a_cut_keeps_what_was_measured(start, tmp_path):
     os.killpg(process.pid, signal.SIGKILL)
     process.communicate()
     assert figures.read_text().count('"step": 1') == 1
-    assert '== checks: right' in archived(tmp_path / 'out')['report.txt']
+    assert '== exactness: right' in archived(tmp_path / 'out')['report.txt']
 
 
 @pytest.mark.parametrize(
     ('options', 'message'),
     [
-        (('--steps', 'exactnes'), 'no step exactnes; there are: environment exactness checks benchmarks'),
+        (('--steps', 'exactnes'), 'no step exactnes; there are: environment exactness benchmarks checks'),
         (('--limit', '9m'), '--limit takes whole seconds, got 9m'),
         (('--peer-wheel', '/none'), '--peer-wheel: no wheel at /none; tools/build_peer.sh makes one'),
         (('--peers',), 'Everything about the scan on an NVIDIA GPU in one call of ten minutes'),
