@@ -4,7 +4,7 @@
 # Steps, in this order if none are named: environment exactness benchmarks checks training sweep tests compiled.
 # --limit ends a step, and leaves out those after it, so that all is over by then (default 570; 0: no limit).
 # --peer-wheel installs a wheel of mamba_ssm with its kernel, or a folder of wheels (tools/build_peer.sh makes
-#   them ahead, without a GPU), to compare with; --peer builds them first, which takes longer than the limit.
+#   them ahead, without a GPU), to compare with; --peer builds them first, in time of its own.
 # --dry-run does every step at tiny sizes on the CPU, the kernels in Triton's interpreter.
 # Variables: OUT (default work_dirs/gpu_check), PYTHON (default python3), CONFIGS (those to train).
 #
@@ -186,6 +186,7 @@ else
     if $peer || [ -n "$wheels" ]; then
         steps="peer $steps"
         step peer install_peer
+        if $peer; then SECONDS=0; fi # the limit is of what follows
     fi
 fi
 step environment environment
