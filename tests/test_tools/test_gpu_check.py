@@ -257,16 +257,19 @@ def test_a_record_goes_on_where_a_process_ended(root, tmp_path, monkeypatch, cap
 
 @pytest.mark.slow
 @without_gpu
-def test_refuses_without_a_gpu_in_one_sentence(root, tmp_path):
-    for command in (
-        ('bash', 'tools/gpu_check.sh'),
-        (sys.executable, 'tools/analysis_tools/benchmark_gpu.py', '--out', tmp_path / 'out'),
-    ):
-        result = call(root, *map(str, command), OUT=str(tmp_path / 'out'))
-        assert result.returncode == 1
-        said = result.stderr.strip().splitlines()[-1]
-        assert 'needs an NVIDIA GPU' in said and said.endswith('at tiny sizes on the CPU.')
-    assert not (tmp_path / 'out').exists()
+def test_refuses_without_a_gpu_in_one_sentence(root, tool, tmp_path):
+    out = tmp_path / 'out'
+    result = call(root, 'bash', 'tools/gpu_check.sh', OUT=str(out))
+    assert result.returncode == 1
+    said = [result.stderr.strip().splitlines()[-1]]
+    for name, option in (('benchmark_gpu', '--out'), ('check_gpu', '--record')):
+        with pytest.raises(SystemExit) as refusal:
+            tool(name, option, out)
+        said.append(refusal.value.code)
+    assert all(
+        'needs an NVIDIA GPU' in line and line.endswith('at tiny sizes on the CPU.') for line in said
+    )
+    assert not out.exists()
 
 
 @pytest.mark.slow
