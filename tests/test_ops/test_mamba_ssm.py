@@ -186,11 +186,14 @@ def test_import_failures_name_their_cure(monkeypatch, error, installed, message)
     [
         (
             RuntimeError('CUDA error: no kernel image is available for execution'),
-            'built for other GPUs than Some GPU',
+            r'built for other GPUs than Some GPU .*: .* this one, tools/build_peer\.sh 9\.0 FOLDER',
         ),
-        (RuntimeError('CUDA error: misaligned address'), r'fails when run \(CUDA error: misaligned'),
-        (TypeError('fwd(): incompatible function arguments'), 'takes other arguments'),
-        (1.01, 'gives wrong results'),
+        (
+            RuntimeError('CUDA error: misaligned address'),
+            rf'fails when run \(CUDA error: misaligned.*{BUILD}',
+        ),
+        (TypeError('fwd(): incompatible function arguments'), rf'takes other arguments.*{BUILD}'),
+        (1.01, rf'gives wrong results.*{BUILD}'),
         (None, None),
     ],
     ids=['image', 'error', 'arguments', 'wrong', 'right'],
@@ -218,7 +221,7 @@ def test_the_kernel_is_compared_before_it_is_trusted(monkeypatch, tmp_path, beha
         assert fault is None
     else:
         assert re.search(message, fault), fault
-        assert 'TORCH_CUDA_ARCH_LIST=9.0 MAMBA_KEEP_CUDA_BUILD=TRUE' in fault
+        assert 'TORCH_CUDA_ARCH_LIST' not in fault  # which mamba-ssm does not read
 
 
 def test_without_a_gpu(monkeypatch):

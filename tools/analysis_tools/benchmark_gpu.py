@@ -5,6 +5,9 @@ Sides: ``released`` is the structure of the released code on mamba_ssm's kernel 
 kernel in its own layout), the others are this package on each backend. A side that cannot run is named with
 the reason. The bound of a scan is the time in which the device copies the bytes that the scan must move.
 
+Each figure is written to ``benchmark.jsonl`` as soon as it is measured; table and picture are made of that
+file, at the end or by ``--table``.
+
 With ``--dry-run`` every step runs at tiny sizes on the CPU, the kernels in Triton's interpreter where
 ``TRITON_INTERPRET=1`` is set: that shows that this program works, and says nothing of speed.
 """
@@ -12,7 +15,6 @@ With ``--dry-run`` every step runs at tiny sizes on the CPU, the kernels in Trit
 from __future__ import annotations
 
 import argparse
-import json
 import statistics
 import time
 from collections.abc import Callable
@@ -23,6 +25,7 @@ from pathlib import Path
 
 import torch
 from _measure import describe_machine
+from _record import Record, read
 
 from rsmamba_mm.models import RSMamba
 from rsmamba_mm.ops import make_orders, multi_order_scan, use_backend
@@ -30,7 +33,7 @@ from rsmamba_mm.ops.backends import obstacle
 
 CONFIG = 'configs/unetmamba/unetmamba_rest-lite_loveda-512x512.py'
 STATES = 16
-PATIENCE = 20.0  # seconds of a side after which it is asked no more
+PATIENCE = 4.0  # seconds of a side after which it is asked no more
 Step = Callable[[], object]
 
 
@@ -49,7 +52,7 @@ class Sizes:
 
 
 TINY = Sizes(
-    scans=((1, 2, 4, 5), (1, 1, 4, 70)),
+    scans=((1, 2, 4, 5), (1, 1, 4, 9)),
     states=1,
     arch=dict(embed_dims=4, num_layers=1, feedforward_channels=8),
     layer=(('d_state', 1), ('d_conv', 2)),
@@ -66,28 +69,61 @@ def main() -> None:
         '--out', type=Path, default=Path('work_dirs/gpu_check'), help='folder of the results'
     )
     parser.add_argument('--repeats', type=int, default=9)
-    parser.add_argument('--sides', nargs='+', default=['released', 'triton', 'torch'])
+    parser.add_argument('--sides', nargs='+', default=['released', 'triton', 'mamba_hub', 'torch'])
     parser.add_argument(
         '--dry-run', action='store_true', help='tiny, on the CPU: whether this program works'
     )
+    parser.add_argument('--resume', action='store_true', help='go on with what the last run left in --out')
+    parser.add_argument('--table', action='store_true', help='measure nothing: tell what is in --out')
     args = parser.parse_args()
+    file = args.out / 'benchmark.jsonl'
+    if args.table:
+        tell(read(file), args.out)
+        return
     if not args.dry_run and not torch.cuda.is_available():
         raise SystemExit(
             f'benchmark_gpu.py needs an NVIDIA GPU, and PyTorch {torch.__version__} finds none here; '
             'with --dry-run it runs every step at tiny sizes on the CPU.'
         )
     torch.manual_seed(0)
-    bench = Benchmark('cpu' if args.dry_run else 'cuda', TINY if args.dry_run else Sizes(), args)
-    record = dict(machine=bench.machine(), dry_run=args.dry_run, checks=bench.checks())
-    record['bytes_per_second'] = bench.copy_rate()
-    record['cases'] = bench.cases(record['bytes_per_second'])
-    args.out.mkdir(parents=True, exist_ok=True)
-    text = table(record)
-    print(text)
-    (args.out / 'benchmark.json').write_text(json.dumps(record, indent=2) + '\n')
-    (args.out / 'benchmark.txt').write_text(text + '\n')
-    draw(record, args.out / 'benchmark.png')
-    print(f'records: {args.out}')
+    record = Record(file, args.resume)
+    bench = Benchmark(
+        'cpu' if args.dry_run else 'cuda', TINY if args.dry_run else Sizes(), record, args.repeats
+    )
+    if not record.entries:
+        record.write(machine=bench.machine(), dry_run=args.dry_run)
+    bench.run(args.sides)
+    tell(record.entries, args.out)
+    if record.failed:
+        raise SystemExit(1)
+
+
+def tell(entries: list[dict], out: Path) -> None:
+    """Print the table of a record and draw its picture."""
+    figures = collect(entries)
+    print(table(figures))
+    if any(case['seconds'] for case in figures['cases'].values()):
+        draw(figures, out / 'benchmark.png')
+
+
+def collect(entries: list[dict]) -> dict:
+    """What is known of each case, of the lines of a record."""
+    figures: dict = dict(cases={})
+    for entry in entries:
+        if 'case' not in entry:
+            figures.update(entry)
+            continue
+        known = figures['cases'].setdefault(entry['case'], dict(seconds={}, peak_mb={}, absent={}))
+        side = entry.get('part')
+        if 'step' in entry:
+            known['seconds'].setdefault(side, []).append(entry['step'])
+        elif 'error' in entry or 'absent' in entry:
+            known['absent'][side] = entry.get('error') or entry['absent']
+        elif 'peak_mb' in entry:
+            known['peak_mb'][side] = entry['peak_mb']
+        else:
+            known |= {key: entry[key] for key in ('images', 'bound_seconds') if key in entry}
+    return figures
 
 
 class Benchmark:
@@ -96,157 +132,106 @@ class Benchmark:
     Args:
         device (str): ``'cuda'``, or ``'cpu'`` for the dry run.
         sizes (Sizes): Sizes of the cases.
-        args (argparse.Namespace): With ``sides`` and ``repeats``.
+        record (Record): Where the figures go.
+        repeats (int): Steps of each side that are timed.
     """
 
-    def __init__(self, device: str, sizes: Sizes, args: argparse.Namespace) -> None:
-        self.device, self.sizes, self.args = device, sizes, args
+    def __init__(self, device: str, sizes: Sizes, record: Record, repeats: int) -> None:
+        self.device, self.sizes, self.record = device, sizes, record
         self.cuda = device == 'cuda'
+        self.repeats = repeats if self.cuda else 1
 
     def machine(self) -> dict:
         gpu = torch.cuda.get_device_name() if self.cuda else 'none: a dry run on the CPU'
         return dict(gpu=gpu, cuda=torch.version.cuda, **describe_machine())
 
-    # checks --------------------------------------------------------------------------------------
-
-    def checks(self) -> dict[str, str]:
-        """Whether what surrounds the kernels works with them: ``'right'``, or what went wrong."""
-        checks = dict(
-            amp_fp16=lambda: self.amp(torch.float16),
-            amp_bf16=lambda: self.amp(torch.bfloat16),
-            torch_compile=self.compiled,
-            cuda_graph=self.graph,
-        )
-        results = {}
-        for name, check in checks.items():
-            try:
-                results[name] = check() or 'right'
-            except Exception as error:  # the next check should run all the same
-                results[name] = f'{type(error).__name__}: {(str(error).splitlines() or [""])[0]}'
-            print(f'check {name}: {results[name]}', flush=True)
-        return results
-
-    def amp(self, dtype: torch.dtype) -> None:
-        model, x = self.model(), torch.randn(2, 3, *self.pixels(), device=self.device)
-        exact = model(x)[0]
-        with torch.autocast(self.device, dtype=dtype):
-            low = model(x)[0]
-        low.float().square().sum().backward()
-        assert all(p.grad is None or p.grad.isfinite().all() for p in model.parameters())
-        assert (low.float() - exact).abs().max() < 0.1 * exact.abs().max(), 'far from float32'
-
-    def compiled(self) -> None:
-        model, x = self.model(), torch.randn(2, 3, *self.pixels(), device=self.device)
-        compiled = torch.compile(model, backend='inductor' if self.cuda else 'aot_eager')
-        torch.testing.assert_close(compiled(x)[0], model(x)[0], rtol=1e-3, atol=1e-3)
-
-    @torch.no_grad()
-    def graph(self) -> str | None:
-        if not self.cuda:
-            return 'left out: CUDA graphs need a GPU'
-        model, x = self.model(), torch.randn(2, 3, *self.pixels(), device=self.device)
-        stream = torch.cuda.Stream()
-        with torch.cuda.stream(stream):
-            model(x)  # compiles, and makes the orders
-        torch.cuda.current_stream().wait_stream(stream)
-        graph = torch.cuda.CUDAGraph()
-        with torch.cuda.graph(graph):
-            captured = model(x)[0]
-        x.normal_()
-        graph.replay()
-        torch.testing.assert_close(captured, model(x)[0])
-        return None
-
-    def model(self) -> RSMamba:
-        settings = dict(img_size=self.sizes.training[1], layer_cfgs=dict(self.sizes.layer))
-        return RSMamba(self.sizes.arch, **settings).to(self.device).eval()
-
-    def pixels(self) -> tuple[int, int]:
-        return (self.sizes.training[1],) * 2
-
     # cases ---------------------------------------------------------------------------------------
+
+    def run(self, sides: list[str]) -> None:
+        """Measure all cases, the most telling first, but for those that the record has whole."""
+        rate = next((e['bytes_per_second'] for e in self.record.entries if 'bytes_per_second' in e), None)
+        if rate is None:
+            rate = self.copy_rate()
+            self.record.write(bytes_per_second=rate)
+        batch, pixels = self.sizes.training
+        first, *others = self.sizes.scans
+        self.scans(first, sides, rate)
+        self.classifications(f'training, batch {batch}, {pixels} px', sides, True, batch, pixels)
+        for sizes in others:
+            self.scans(sizes, sides, rate)
+        large = self.sizes.large
+        self.classifications(f'inference, one image of {large} px', sides, False, 1, large)
+        name = f'UNetMamba, inference, one image of {self.sizes.segmentation} px'
+        # in the interpreter it would take hours
+        sides = [side for side in sides if side != 'released' and (self.cuda or side == 'torch')]
+        self.case(name, {side: partial(self.segmentation, side) for side in sides}, images=1)
 
     def copy_rate(self) -> float:
         """Bytes read and written in a second by a copy."""
         source = torch.empty(self.sizes.copied, dtype=torch.uint8, device=self.device)
         target = torch.empty_like(source)
-        seconds = self.interleave({'copy': lambda: target.copy_(source)})['copy']
-        return 2 * self.sizes.copied / statistics.median(seconds)
+        seconds = [self.timed(lambda: target.copy_(source)) for _ in range(self.repeats + 1)]
+        return 2 * self.sizes.copied / statistics.median(seconds[1:])
 
-    def cases(self, rate: float) -> dict[str, dict]:
-        results = {}
-        for sizes in self.sizes.scans:
-            batch, paths, channels, steps = sizes
-            for backward in (False, True):
-                passes = 'forward and backward' if backward else 'forward'
-                name = f'scan ({batch * paths if paths == 3 else batch}, {channels}, {steps})'
-                name += f' of {paths} paths, {passes}'
-                makers = {side: partial(self.scan, side, sizes, backward) for side in self.args.sides}
-                results[name] = self.case(name, makers)
-                results[name]['bound_seconds'] = self.scan_bytes(sizes, backward) / rate
-        batch, pixels = self.sizes.training
-        for name, training, count, size in (
-            (f'RSMamba-Base, training, batch {batch}, {pixels} px', True, batch, pixels),
-            (f'RSMamba-Base, inference, one image of {self.sizes.large} px', False, 1, self.sizes.large),
-        ):
-            makers = {
-                side: partial(self.classification, side, training, count, size) for side in self.args.sides
-            }
-            results[name] = self.case(name, makers, images=count)
-        name = f'UNetMamba, inference, one image of {self.sizes.segmentation} px'
-        # in the interpreter it would take hours
-        sides = [side for side in self.args.sides if side != 'released' and (self.cuda or side == 'torch')]
-        makers = {side: partial(self.segmentation, side) for side in sides}
-        results[name] = self.case(name, makers, images=1)
-        return results
+    def scans(self, sizes: tuple[int, int, int, int], sides: list[str], rate: float) -> None:
+        """A scan alone, forward and then also backward."""
+        batch, paths, channels, steps = sizes
+        for backward in (False, True):
+            name = f'scan ({batch * paths if paths == 3 else batch}, {channels}, {steps}) of {paths} paths'
+            name += ', forward and backward' if backward else ', forward'
+            makers = {side: partial(self.scan, side, sizes, backward) for side in sides}
+            self.case(name, makers, bound_seconds=self.scan_bytes(sizes, backward) / rate)
 
-    def case(self, name: str, makers: dict[str, Callable[[], Step]], images: int | None = None) -> dict:
-        """Seconds of each side and the peak of its memory; sides that cannot run with the reason."""
+    def classifications(self, words: str, sides: list[str], training: bool, count: int, size: int) -> None:
+        makers = {side: partial(self.classification, side, training, count, size) for side in sides}
+        self.case(f'RSMamba-Base, {words}', makers, images=count)
+
+    def case(self, name: str, makers: dict[str, Callable[[], Step]], **known: float) -> None:
+        """Seconds of each side's steps, the peak of its memory, and why a side cannot run."""
+        if any(entry.get('done') == name for entry in self.record.entries):
+            return
+        self.record.write(case=name, **known)
         print(f'{name} …', flush=True)
-        steps, memory, absent = {}, {}, {}
+        gone = {e['part'] for e in self.record.failed if e['case'] == name}
+        steps: dict[str, Step] = {}
         for side, make in makers.items():
-            reason = self.obstacle(side)
-            if reason is None:
-                try:
-                    steps[side], memory[side] = self.first_step(make)
-                except torch.OutOfMemoryError:
-                    reason = 'out of memory'
-                except ImportError as error:
-                    reason = str(error)
-            if reason is not None:
-                absent[side] = reason
-        result = dict(seconds=self.interleave(steps), peak_mb=memory, absent=absent)
-        if images is not None:
-            result['images_per_second'] = {
-                side: images / statistics.median(runs) for side, runs in result['seconds'].items()
-            }
-        return result
+            if side in gone:
+                continue
+            if (reason := self.obstacle(side)) is not None:
+                self.record.write(case=name, part=side, absent=reason)
+            else:
+                self.record.attempt(name, side, partial(self.first_step, steps, side, make))
+        self.interleave(name, steps)
+        self.record.write(done=name)
 
     def obstacle(self, side: str) -> str | None:
         return obstacle('mamba_ssm' if side == 'released' else side, self.device)
 
-    def first_step(self, make: Callable[[], Step]) -> tuple[Step, float]:
-        """A step that has run once (so its kernels are compiled), and the peak of its memory in MB."""
-        if self.cuda:
-            torch.cuda.empty_cache()
-            before = torch.cuda.memory_allocated()
-        step = make()
-        step()
-        if not self.cuda:
-            return step, 0.0
-        torch.cuda.reset_peak_memory_stats()
-        step()
-        torch.cuda.synchronize()
-        return step, (torch.cuda.max_memory_allocated() - before) / 2**20
+    def first_step(self, steps: dict[str, Step], side: str, make: Callable[[], Step]) -> dict:
+        """Make a side's step and run it twice: the first time compiles, the second gives the peak in MB."""
+        before, peak = torch.cuda.memory_allocated() if self.cuda else 0, 0.0
+        try:
+            step = make()
+            compiling = self.timed(step)
+            if self.cuda:
+                torch.cuda.reset_peak_memory_stats()
+                self.timed(step)
+                peak = (torch.cuda.max_memory_allocated() - before) / 2**20
+        except torch.OutOfMemoryError:
+            return dict(absent='out of memory')
+        except ImportError as error:
+            return dict(absent=str(error))
+        steps[side] = step
+        return dict(first_seconds=compiling, peak_mb=peak)
 
-    def interleave(self, steps: dict[str, Step]) -> dict[str, list[float]]:
-        """Seconds of each side's steps; they take turns, and a slow one fewer."""
-        seconds: dict[str, list[float]] = {side: [] for side in steps}
-        for _ in range(1 if self.args.dry_run else self.args.repeats):
+    def interleave(self, name: str, steps: dict[str, Step]) -> None:
+        """Time the sides' steps; they take turns, and a slow one fewer."""
+        spent = dict.fromkeys(steps, 0.0)
+        for _ in range(self.repeats):
             for side, step in steps.items():
-                if sum(seconds[side]) < PATIENCE:
-                    seconds[side].append(self.timed(step))
-        return seconds
+                if spent[side] < PATIENCE:
+                    timed = self.record.attempt(name, side, lambda step=step: dict(step=self.timed(step)))
+                    spent[side] += float('inf') if timed is None else timed['step']
 
     def timed(self, step: Step) -> float:
         if not self.cuda:
@@ -345,37 +330,39 @@ class Benchmark:
         return step
 
 
-def table(record: dict) -> str:
+def table(figures: dict) -> str:
     """The figures as text."""
-    lines = [f'{record["machine"]["gpu"]}, PyTorch {record["machine"]["torch"]}']
-    if record['dry_run']:
+    lines = []
+    if 'machine' in figures:
+        lines.append(f'{figures["machine"]["gpu"]}, PyTorch {figures["machine"]["torch"]}')
+    if figures.get('dry_run'):
         lines.append('DRY RUN at tiny sizes on the CPU: the figures say nothing')
-    lines.append(f'copy: {record["bytes_per_second"] / 1e9:.0f} GB/s read and written')
-    lines += [f'check {name}: {result}' for name, result in record['checks'].items()]
-    for name, case in record['cases'].items():
+    if 'bytes_per_second' in figures:
+        lines.append(f'copy: {figures["bytes_per_second"] / 1e9:.0f} GB/s read and written')
+    for name, case in figures['cases'].items():
         lines.append(name)
         medians = {side: statistics.median(runs) for side, runs in case['seconds'].items()}
         base = medians.get('released')
         for side, runs in case['seconds'].items():
             fastest, slowest = (1e3 * extreme(runs) for extreme in (min, max))
             line = f'  {side:10s}{medians[side] * 1e3:11.3f} ms  ({fastest:.3f} … {slowest:.3f})'
-            line += f'{case["peak_mb"][side]:10.0f} MB'
+            line += f'{case["peak_mb"].get(side, 0):10.0f} MB'
             if base is not None:
                 line += f'  {base / medians[side]:6.2f}× released'
             if 'bound_seconds' in case:
                 line += f'  {medians[side] / case["bound_seconds"]:6.2f} over the bound'
-            if 'images_per_second' in case:
-                line += f'  {case["images_per_second"][side]:8.1f} images/s'
+            if 'images' in case:
+                line += f'  {case["images"] / medians[side]:8.1f} images/s'
             lines.append(line)
         lines += [f'  {side:10s} not run: {reason}' for side, reason in case['absent'].items()]
     return '\n'.join(lines)
 
 
-def draw(record: dict, out: Path) -> None:
+def draw(figures: dict, out: Path) -> None:
     """Milliseconds of each case and side."""
     from matplotlib.figure import Figure
 
-    cases = {name: case for name, case in record['cases'].items() if case['seconds']}
+    cases = {name: case for name, case in figures['cases'].items() if case['seconds']}
     figure = Figure(figsize=(9, 1.2 * len(cases) + 1), layout='constrained')
     axes = figure.subplots(len(cases), 1, squeeze=False)[:, 0]
     for axis, (name, case) in zip(axes, cases.items(), strict=True):
@@ -385,7 +372,9 @@ def draw(record: dict, out: Path) -> None:
             axis.axvline(case['bound_seconds'] * 1e3, color='black', linestyle='--')
         axis.set_title(name, fontsize=9, loc='left')
         axis.invert_yaxis()
-    axis.set_xlabel('ms; dashed: the bytes at the copy rate' + (' (dry run)' if record['dry_run'] else ''))
+    axis.set_xlabel(
+        'ms; dashed: the bytes at the copy rate' + (' (dry run)' if figures.get('dry_run') else '')
+    )
     figure.savefig(out, dpi=120)
 
 

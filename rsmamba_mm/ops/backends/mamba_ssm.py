@@ -1,129 +1,56 @@
-"""The ``mamba_ssm`` backend: the CUDA kernel of Mamba's authors, where their package has it.
-
-The kernel scans ``(B, D, L)`` in time order, so the tokens are gathered into K groups of channels, one
-for each order, and its results scattered back. Of its states only those every 2048 steps are kept, as it
-does itself. The convolution is that of the ``torch`` backend.
-"""
+"""The ``mamba_ssm`` backend: the CUDA kernel of Mamba's authors, where their package has it."""
 
 from __future__ import annotations
 
 import importlib.util
 from pathlib import Path
+from types import ModuleType
 
 import torch
-from torch import Tensor
 
-from ..orders import invert_orders, take
-from .contract import ScanGradients, ScanInputs
-from .nvidia import dotted, no_device
+from .mamba_kernel import Kernel, MambaKernel, failure, first_line
+from .nvidia import no_device
 from .torch_chunked import conv_backward, conv_forward
 
-__all__ = ['chunk_length', 'conv_backward', 'conv_forward', 'scan_backward', 'scan_forward']
+__all__ = [
+    'chunk_length',
+    'conv_backward',
+    'conv_forward',
+    'explain',
+    'probe',
+    'scan_backward',
+    'scan_forward',
+    'supports',
+    'version',
+]
 
-CHUNK = 2048  # steps between two states that the kernel keeps
+# for the GPUs that mamba-ssm names itself: it reads no list of them from TORCH_CUDA_ARCH_LIST
 BUILD = (
     'MAMBA_KEEP_CUDA_BUILD=TRUE MAMBA_FORCE_BUILD=TRUE '
     'pip install --no-build-isolation --no-cache-dir --force-reinstall --no-deps mamba-ssm'
 )
 
 
-def chunk_length(length: int) -> int:
-    """Steps between two kept states."""
-    return CHUNK
+def _extension() -> ModuleType:
+    import selective_scan_cuda  # pyright: ignore[reportMissingImports] - where it was built
+
+    return selective_scan_cuda
 
 
-def supports(s: ScanInputs) -> str | None:
-    """Why the kernel does not scan these, or None."""
-    if s.states <= 256 and s.dtype == torch.float32:
-        return None
-    return (
-        f'its kernel takes up to 256 states and no float64, got {s.states} states and {s.u.dtype}: '
-        'choose a smaller d_state, or float32'
-    )
+def _load() -> Kernel:
+    extension = _extension()
+    return Kernel(extension.fwd, extension.bwd)
 
 
-def scan_forward(s: ScanInputs, keep_states: bool) -> tuple[Tensor, Tensor, Tensor]:
-    """Run the scan; see :mod:`.contract`."""
-    scan = _Scan(s)
-    if 0 in s.output_shape:
-        last = torch.zeros(s.state_shape, device=s.u.device)
-        chunks = -(-s.length // CHUNK) if keep_states else 0
-        return s.u.new_empty(s.output_shape), last, last.new_zeros(chunks, *last.shape)
-    y, x = scan.kernel().fwd(*scan.arguments, s.delta_softplus)[:2]
-    # (B, K E, chunks, 2 N), product of the decays and state in turn, after each chunk
-    ends = x[..., 1::2].unflatten(1, (s.paths, s.channels)).permute(3, 0, 1, 4, 2)
-    kept = torch.cat([torch.zeros_like(ends[:1]), ends[:-1]]) if keep_states else ends[:0].clone()
-    return scan.tokens(y), ends[-1].contiguous(), kept.contiguous()
-
-
-def scan_backward(s: ScanInputs, grad_y: Tensor, grad_last: Tensor | None, kept: Tensor) -> ScanGradients:
-    """All gradients; see :mod:`.contract`. Those of u and delta have u's dtype."""
-    if grad_last is not None:
-        raise RuntimeError(
-            "scan backend 'mamba_ssm' has no gradient through the last state: its kernel leaves it out. "
-            "Use 'triton' or 'torch', or detach the state"
-        )
-    scan = _Scan(s)
-    if 0 in s.output_shape:
-        per_order = [(s.paths, s.channels, s.states), s.B.shape, s.C.shape, *[(s.paths, s.channels)] * 2]
-        return ScanGradients(*(kept.new_zeros(x) for x in (s.output_shape, s.output_shape, *per_order)))
-    x = kept.new_zeros(s.batch, s.paths * s.channels, kept.shape[0], 2 * s.states)
-    # what the kernel reads for a chunk is the state after the one before
-    x[:, :, :-1, 1::2] = kept[1:].permute(1, 2, 4, 0, 3).flatten(1, 2)
-    grads = scan.kernel().bwd(
-        *scan.arguments, scan.grouped(grad_y.to(s.u.dtype)), x, None, None, s.delta_softplus, False
-    )
-    du, ddelta, dA, dB, dC, dD, dbias = grads[:7]
-    of_orders = (s.paths, s.channels)
-    dA = dA.unflatten(0, of_orders)
-    dD, dbias = (None if x is None else x.unflatten(0, of_orders) for x in (dD, dbias))
-    dB, dC = (take(grad.mT, scan.inverse) for grad in (dB, dC))
-    return ScanGradients(scan.tokens(du), scan.tokens(ddelta), dA, dB, dC, dD, dbias)
-
-
-class _Scan:
-    """A scan as the kernel takes it: the orders as groups of channels, in time order."""
-
-    def __init__(self, s: ScanInputs):
-        delta = s.delta if s.delta_weight is None else s.delta @ s.delta_weight.to(s.delta.dtype).mT
-        self.s, self.inverse = s, None if s.orders is None else invert_orders(s.orders)
-
-        def of_groups(x: Tensor | None, axes: int) -> Tensor | None:
-            """A parameter of all groups, one after the other."""
-            if x is None:
-                return None
-            return x.float().expand(s.paths, *x.shape[-axes:]).flatten(0, 1).contiguous()
-
-        self.arguments = (
-            self.grouped(s.u),
-            self.grouped(delta.to(s.u.dtype)),
-            of_groups(s.A, 2),
-            *(take(x, s.orders).to(s.u.dtype).mT.contiguous() for x in (s.B, s.C)),
-            of_groups(s.D, 1),
-            None,  # the gate
-            of_groups(s.delta_bias, 1),
-        )
-
-    @staticmethod
-    def kernel():
-        import selective_scan_cuda  # pyright: ignore[reportMissingImports] - where it was built
-
-        return selective_scan_cuda
-
-    def grouped(self, x: Tensor) -> Tensor:
-        """``(B, K or 1, L, E)`` in token order as ``(B, K E, L)`` in time order."""
-        x = take(x, self.s.orders).expand(-1, self.s.paths, -1, -1)
-        return x.mT.flatten(1, 2).contiguous()
-
-    def tokens(self, x: Tensor) -> Tensor:
-        """``(B, K E, L)`` in time order as ``(B, K, L, E)`` in token order."""
-        return take(x.unflatten(1, (self.s.paths, self.s.channels)).mT, self.inverse).contiguous()
+_backend = MambaKernel('mamba_ssm', _load)
+chunk_length, supports = _backend.chunk_length, _backend.supports
+scan_forward, scan_backward = _backend.scan_forward, _backend.scan_backward
 
 
 def probe() -> str | None:
     """Why the ``mamba_ssm`` backend cannot run, or None; its kernel is compared on first use."""
     try:
-        import selective_scan_cuda  # noqa: F401 # pyright: ignore[reportMissingImports] - where it was built
+        _extension()
     except ImportError as error:
         return _import_failure(error)
     return no_device()
@@ -131,20 +58,19 @@ def probe() -> str | None:
 
 def explain(error: Exception) -> str:
     """Why the kernel failed in its comparison with ``torch``, and what mends it."""
-    if isinstance(error, AssertionError):
-        reason = f'gives wrong results ({_first(error)})'
-    elif isinstance(error, TypeError):
-        reason = f'takes other arguments than those of mamba-ssm 2 ({_first(error)})'
-    elif 'no kernel image' in str(error):
-        reason = f'was built for other GPUs than {torch.cuda.get_device_name()} (no kernel image for it)'
-    else:
-        reason = f'fails when run ({_first(error)})'
-    return f'its kernel {reason}: {_rebuild()}'
+    reason = failure(error)
+    if 'no kernel image' not in reason:
+        return f'{reason}: build it again, {BUILD}'
+    kind = '.'.join(map(str, torch.cuda.get_device_capability()))
+    return (
+        f'{reason}: mamba-ssm names the GPUs that it is built for itself, so have it built for this one, '
+        f'tools/build_peer.sh {kind} FOLDER, and pip install the wheel'
+    )
 
 
 def version() -> str:
     """Which build of the kernel it is."""
-    file = Path(str(_Scan.kernel().__file__))
+    file = Path(str(_extension().__file__))
     return f'{file} {file.stat().st_size} {file.stat().st_mtime_ns}'
 
 
@@ -152,24 +78,13 @@ def _import_failure(error: ImportError) -> str:
     if 'undefined symbol' in str(error):
         return (
             f'its kernel was built against another PyTorch than the {torch.__version__} here (undefined '
-            f'symbol): {_rebuild()}'
+            f'symbol): build it again, {BUILD}'
         )
     if not isinstance(error, ModuleNotFoundError) or error.name != 'selective_scan_cuda':
-        return f'its kernel cannot be loaded ({_first(error)}): {_rebuild()}'
+        return f'its kernel cannot be loaded ({first_line(error)}): build it again, {BUILD}'
     if importlib.util.find_spec('mamba_ssm') is None:
         return f'the package mamba-ssm is not installed. With a CUDA compiler: {BUILD}'
     return (
         'mamba-ssm is installed without its Mamba-1 kernel (selective_scan_cuda), which it has left out '
         f'of its builds by default since mid-2026. With a CUDA compiler: {BUILD}'
     )
-
-
-def _rebuild() -> str:
-    """The command, for the GPU that is there."""
-    if not torch.cuda.is_available():
-        return f'build it again, {BUILD}'
-    return f'build it again, TORCH_CUDA_ARCH_LIST={dotted(torch.cuda.get_device_capability())} {BUILD}'
-
-
-def _first(error: BaseException) -> str:
-    return (str(error).strip() or type(error).__name__).splitlines()[0]

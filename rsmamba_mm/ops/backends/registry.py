@@ -17,7 +17,7 @@ from types import ModuleType
 import torch
 import torch.distributed as dist
 
-from . import mamba_ssm, verification
+from . import mamba_hub, mamba_ssm, verification
 from .contract import ScanInputs
 from .triton.probe import INTERPRETED
 from .triton.probe import probe as _probe_triton
@@ -303,5 +303,14 @@ register_backend(
     devices=('cuda',),
     priority=20,
     probe=mamba_ssm.probe,
+    checked=True,
+)
+register_backend(
+    'mamba_hub',
+    'rsmamba_mm.ops.backends.mamba_hub',
+    devices=('cuda',),
+    asked=('cuda',),
+    priority=15,
+    probe=mamba_hub.probe,
     checked=True,
 )
