@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import platform
 import statistics
 import subprocess
@@ -40,9 +41,10 @@ def interleave(sides: list[str], repeats: int, size: int | None = None) -> Figur
 
     Each side runs in a process of its own (this program again, with ``--serve SIDE`` or ``--serve
     SIDE:SIZE``), so that none meets another's memory, caches or settings. They take turns, so that whatever
-    else the machine does meets them all.
+    else the machine does meets them all. ``SIDE@FOLDER`` is a side of another checkout, as of an older
+    version: its program and its package.
     """
-    processes = {side: _start(side if size is None else f'{side}:{size}') for side in sides}
+    processes = {side: _start(side, '' if size is None else f':{size}') for side in sides}
     figures = Figures({side: [] for side in sides}, {}, {})
     for side, process in processes.items():
         figures.memory[side], figures.peak[side] = _ask(process)
@@ -84,9 +86,17 @@ def serve(step: Step) -> None:
         print('FIGURE', figure, _resident('VmHWM') / 1024, flush=True)
 
 
-def _start(side: str) -> subprocess.Popen:
-    command = [sys.executable, *sys.argv, '--serve', side]
-    return subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+def _start(side: str, size: str) -> subprocess.Popen:
+    name, _, checkout = side.partition('@')
+    program, environment = Path(sys.argv[0]), dict(os.environ)
+    if checkout:
+        program = Path(checkout, 'tools', 'analysis_tools', program.name)
+        environment['PYTHONPATH'] = checkout
+        if not program.exists():
+            raise SystemExit(f'{side}: there is no {program}; after @ stands the folder of a checkout')
+    command = [sys.executable, str(program), *sys.argv[1:], '--serve', f'{name}{size}']
+    pipe = subprocess.PIPE
+    return subprocess.Popen(command, stdin=pipe, stdout=pipe, text=True, env=environment)
 
 
 def _ask(process: subprocess.Popen) -> list[float]:

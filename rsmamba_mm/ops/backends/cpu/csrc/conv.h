@@ -28,16 +28,19 @@ struct Conv {
   const T* weight_at(int64_t k, int64_t j, int64_t channel) const {
     return weight + k * weight_path + j * channels + channel;
   }
+  // kTaps is the number of taps where it is known at compile time, else 0
+  template <int kTaps>
   Vec<T> at(int64_t k, const T* const* rows, int64_t channel, int lanes) const {
     Vec<T> y = bias ? load(bias + k * bias_path + channel, lanes) : Vec<T>{};
-    for (int64_t j = 0; j < taps; ++j)
+    const int64_t count = kTaps ? kTaps : taps;
+    for (int64_t j = 0; j < count; ++j)
       y += load(weight_at(k, j, channel), lanes) * load(rows[j] + channel, lanes);
     return y;
   }
 };
 
-template <class T>
-void conv_forward(const Conv<T>& c, T* y, int threads) {
+template <int kTaps, class T>
+void conv_forward_of(const Conv<T>& c, T* y, int threads) {
   constexpr int64_t kSteps = 64;  // of one task
   const int64_t pieces = (c.length + kSteps - 1) / kSteps;
   const Buffer<T> zeros(c.channels);
@@ -52,8 +55,8 @@ void conv_forward(const Conv<T>& c, T* y, int threads) {
       T* out = y + (sequence * c.length + c.orders[k * c.length + t]) * c.channels;
       for (int64_t channel = 0; channel < c.channels; channel += kLanes<T>) {
         const int lanes = lanes_at<T>(channel, c.channels);
-        const Vec<T> pre = c.at(k, rows, channel, lanes);
-        store(out + channel, c.use_silu ? pre * sigmoid<T>(pre) : pre, lanes);
+        const Vec<T> pre = c.template at<kTaps>(k, rows, channel, lanes);
+        store(out + channel, c.use_silu ? silu<T>(pre) : pre, lanes);
       }
     }
   }
@@ -61,10 +64,10 @@ void conv_forward(const Conv<T>& c, T* y, int threads) {
 
 // A task sums dx over the orders, for one group of channels of one image, so that it needs no second pass;
 // dw (B, K, taps, E) and db (B, K, E) are summed by the caller.
-template <class T>
-void conv_backward(const Conv<T>& c, const T* dy, T* dx, T* dw, T* db, int64_t groups, int threads) {
+template <int kTaps, class T>
+void conv_backward_of(const Conv<T>& c, const T* dy, T* dx, T* dw, T* db, int64_t groups, int threads) {
   const int64_t blocks = (c.channels + kLanes<T> - 1) / kLanes<T>;
-  const int64_t taps = c.taps;
+  const int64_t taps = kTaps ? kTaps : c.taps;
   const Buffer<T> zeros(c.channels);
 #pragma omp parallel for schedule(dynamic) num_threads(threads)
   for (int64_t task = 0; task < c.batch * groups; ++task) {
@@ -90,7 +93,7 @@ void conv_backward(const Conv<T>& c, const T* dy, T* dx, T* dw, T* db, int64_t g
           if (t < c.length) {
             g = load(from + order[t] * c.channels + channel, lanes);
             if (c.use_silu) {
-              const Vec<T> pre = c.at(k, rows, channel, lanes), s = sigmoid<T>(pre);
+              const Vec<T> pre = c.template at<kTaps>(k, rows, channel, lanes), s = sigmoid<T>(pre);
               g *= s * (T(1) + pre * (T(1) - s));
             }
             dbias[block] += g;
@@ -115,6 +118,17 @@ void conv_backward(const Conv<T>& c, const T* dy, T* dx, T* dw, T* db, int64_t g
       }
     }
   }
+}
+
+// Four taps are Mamba's
+template <class T>
+void conv_forward(const Conv<T>& c, T* y, int threads) {
+  (c.taps == 4 ? conv_forward_of<4, T> : conv_forward_of<0, T>)(c, y, threads);
+}
+
+template <class T>
+void conv_backward(const Conv<T>& c, const T* dy, T* dx, T* dw, T* db, int64_t groups, int threads) {
+  (c.taps == 4 ? conv_backward_of<4, T> : conv_backward_of<0, T>)(c, dy, dx, dw, db, groups, threads);
 }
 
 }  // namespace

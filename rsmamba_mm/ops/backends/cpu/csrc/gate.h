@@ -43,18 +43,16 @@ void for_vectors(int64_t channels, F f) {
 template <class T>
 void pool_forward(const Gate<T>& g, T* sums, int threads) {
   for_tokens(g, threads, [&](int64_t b, int64_t start, int64_t stop, int64_t piece) {
-    for (int64_t k = 0; k < g.paths; ++k) {
-      T* into = sums + ((b * g.pieces() + piece) * g.paths + k) * g.channels;
-      for (int64_t channel = 0; channel < g.channels; ++channel) into[channel] = T(0);
-      for (int64_t l = start; l < stop; ++l) {
-        const T *y = g.y_at(b, k, l), *z = g.z_at(b, l);
-        for_vectors<T>(g.channels, [&](int64_t channel, int lanes) {
-          const Vec<T> v = load(z + channel, lanes);
-          const Vec<T> term = load(y + channel, lanes) * v * sigmoid<T>(v);
-          store(into + channel, load(into + channel, lanes) + term, lanes);
-        });
-      }
-    }
+    T* into = sums + (b * g.pieces() + piece) * g.paths * g.channels;
+    for (int64_t i = 0; i < g.paths * g.channels; ++i) into[i] = T(0);
+    for (int64_t l = start; l < stop; ++l)
+      for_vectors<T>(g.channels, [&](int64_t channel, int lanes) {
+        const Vec<T> gate = silu<T>(load(g.z_at(b, l) + channel, lanes));
+        for (int64_t k = 0; k < g.paths; ++k) {
+          T* to = into + k * g.channels + channel;
+          store(to, load(to, lanes) + load(g.y_at(b, k, l) + channel, lanes) * gate, lanes);
+        }
+      });
   });
 }
 
@@ -80,11 +78,11 @@ void merge_forward(const Gate<T>& g, const T* weights, T* out, int threads) {
   for_tokens(g, threads, [&](int64_t b, int64_t start, int64_t stop, int64_t) {
     for (int64_t l = start; l < stop; ++l)
       for_vectors<T>(g.channels, [&](int64_t channel, int lanes) {
-        const Vec<T> v = load(g.z_at(b, l) + channel, lanes);
         Vec<T> sum{};
         for (int64_t k = 0; k < g.paths; ++k)
           sum += weights[b * g.paths + k] * load(g.y_at(b, k, l) + channel, lanes);
-        store(out + (b * g.length + l) * g.channels + channel, sum * v * sigmoid<T>(v), lanes);
+        const Vec<T> gate = silu<T>(load(g.z_at(b, l) + channel, lanes));
+        store(out + (b * g.length + l) * g.channels + channel, sum * gate, lanes);
       });
   });
 }

@@ -107,6 +107,9 @@ inline Vec<float> at_most(Vec<float> x, float high) {
   return y < x ? y : x;
 #endif
 }
+// -|x|
+inline Vec<float> negative(Vec<float> x) { return (Vec<float>)((VecInt)x | INT32_MIN); }
+inline Vec<double> negative(Vec<double> x) { return x > 0 ? -x : x; }
 inline Vec<double> at_least(Vec<double> x, double low) { return x < low ? Vec<double>{} + low : x; }
 
 // Products x y between these have a power of two that is a normal number, also times the polynomial below
@@ -189,16 +192,23 @@ inline Vec<double> log1p(Vec<double> e) {
 
 template <class T>
 inline Vec<T> sigmoid(Vec<T> x) {
-  return T(1) / (T(1) + exp<T>(-x));
+  return T(1) / (T(1) + exp2<false>(x, Vec<T>{} - T(1.4426950408889634)));
 }
 
-// as torch.nn.functional.softplus, linear above 20; and its slope, the sigmoid, by the same power
+template <class T>
+inline Vec<T> silu(Vec<T> x) {
+  return x / (T(1) + exp2<false>(x, Vec<T>{} - T(1.4426950408889634)));
+}
+
+// as torch.nn.functional.softplus, linear above 20, where float32 cannot tell it from x; and its slope, the
+// sigmoid, by the same power
 template <class T>
 inline Vec<T> softplus(Vec<T> x, Vec<T>* slope = nullptr) {
-  const Vec<T> zero{}, limit = zero + T(20);
-  const Vec<T> e = exp<T>(x > zero ? -x : x);
+  const Vec<T> zero{};
+  const Vec<T> e = exp<T>(negative(x));
   if (slope) *slope = (x > zero ? zero + T(1) : e) / (T(1) + e);
-  return x > limit ? x : at_least(x, T(0)) + log1p(e);
+  const Vec<T> smooth = at_least(x, T(0)) + log1p(e);
+  return sizeof(T) > 4 ? (x > T(20) ? x : smooth) : smooth;
 }
 
 }  // namespace
