@@ -28,7 +28,8 @@ from rsmamba_mm.ops.backends.triton import launch as backend
 STATES, RANK = 16, 12
 SCAN = dict(
     ORDERED=True, ONE_U=False, SKIP=True, BIAS=True, LOW_RANK=True, SOFTPLUS=True, CHUNK=backend.CHUNK,
-    TILE=backend.TILE, BLOCK=backend.BLOCK, DTYPE=tl.float32,
+    TILE=backend.TILE, BLOCK=backend.BLOCK, STATES=2, RANKS=4, PACKED=True, DTYPE=tl.float32,
+    maxnreg=backend.SCAN['maxnreg'],
 )  # fmt: skip
 BACKWARD = SCAN | backend.BACKWARD
 PATCH = dict(DTYPE=tl.float32, **backend.PATCH)
@@ -62,7 +63,7 @@ INTEGERS = {*tile.RUNTIME, 'paths', 'E', 'N', 'rank', 'row'}
 ALIGNED = {'E', 'N', 'row', 'A_path', 'D_path', 'bias_path', 'weight_path'}
 TOOLS = Path(triton.__file__).parent / 'backends' / 'nvidia' / 'bin'
 
-# multiprocessors of A100, H100 and H200, B200, and KiB of shared memory of each; of others nothing is derived
+# multiprocessors of A100, H100 and H200, B200, KiB of shared memory of each; of others nothing is derived
 DEVICES = {80: (108, 164), 90: (132, 228), 100: (148, 228)}
 REGISTERS, WARPS, PROGRAMS = 65536, 64, 32  # of a multiprocessor, on all of these
 CLOCK = 1.83e9  # of an H200 in docs/benchmarks
@@ -188,7 +189,7 @@ class Loop:
 
 
 def per_step_and_state(sass: str, constants: dict, backward: bool) -> Counter:
-    """Instructions of a warp for each step and state, in the loop over chunks or tiles that is outermost."""
+    """Instructions of a warp for each step and state, within the loop over chunks or tiles."""
     chunk, size = constants['CHUNK'], constants['TILE']
     channels = constants['BLOCK'] // 32  # of a thread
 
@@ -208,7 +209,9 @@ def per_step_and_state(sass: str, constants: dict, backward: bool) -> Counter:
             return STATES * size * channels / exponentials
         products = sum(2 if name == 'FFMA2' else name == 'FFMA' for name in loop.names)
         if not products:
-            raise SystemExit('a loop of the scan is over neither states nor ranks: teach turns_of what it is')
+            raise SystemExit(
+                'a loop of the scan is over neither states nor ranks: teach turns_of what it is'
+            )
         return RANK * size * channels / products
 
     outer = loops(sass)
