@@ -12,6 +12,7 @@ Half precision is computed in float32; float32 and float64 stay. In Triton's int
 
 from __future__ import annotations
 
+import math
 from functools import cache
 
 import torch
@@ -26,12 +27,13 @@ from . import conv as conv_kernels
 from . import paths as path_kernels
 from . import scan as scan_kernels
 
-CHUNK = 64  # steps between two kept states
+CHUNK = 32  # steps between two kept states: what the backward computes again then stays in 50 MB of cache
 TILE = 8  # steps in registers
-BLOCK = 64  # channels of a program
+BLOCK = 64  # channels of a program, two to a thread
 WARP = dict(num_warps=1)
-# the backward has more rows in registers: fewer steps, and the registers that twelve warps leave each other
-BACKWARD = dict(TILE=4, maxnreg=160)
+SCAN = dict(WARP, maxnreg=128)  # what sixteen warps leave each other
+# the backward has more rows in registers: fewer steps, and the registers of ten warps
+BACKWARD = dict(TILE=4, maxnreg=192)
 # tokens and channels of a program of the convolution and of the gate
 PATCH = dict(TILE=16, BLOCK=64)
 CONV_STEPS = 128  # steps whose share of the gradient of the weights one program sums
@@ -105,7 +107,7 @@ def scan_backward(s: ScanInputs, grad_y: Tensor, grad_last: Tensor | None, kept:
     grad_delta = s.delta.new_empty(s.output_shape)
     grad_A = scan.zeros(scan.segments, *s.state_shape)
     grad_D, grad_bias = (scan.zeros(scan.segments, s.batch, s.paths, s.channels) for _ in range(2))
-    grad_B, grad_C = (scan.empty(scan.blocks, *x.shape) for x in (s.B, s.C))
+    grad_BC = scan.empty(2, scan.blocks, *s.B.shape)
     if grad_y.numel():
         carried = scan.zeros(*s.state_shape)
         if grad_last is not None:
@@ -122,16 +124,17 @@ def scan_backward(s: ScanInputs, grad_y: Tensor, grad_last: Tensor | None, kept:
                 scan.combine(adjoint, total, carried, reverse=True)
             scan_kernels.scan_backward[scan.grid](
                 *scan.arguments, grad_y, kept, adjoint, scratch,
-                grad_u, grad_delta, grad_A, grad_B, grad_C, grad_D, grad_bias, **(scan.options | BACKWARD),
+                grad_u, grad_delta, grad_A, grad_BC, grad_D, grad_bias, **(scan.options | BACKWARD),
             )  # fmt: skip
     else:
-        grad_B, grad_C = grad_B.zero_(), grad_C.zero_()
+        grad_BC.zero_()
+    grad_C, grad_B = (parts.sum(0) for parts in grad_BC)
     return ScanGradients(
         grad_u,
         grad_delta,
         grad_A.sum((0, 1)).mT,
-        grad_B.sum(0),
-        grad_C.sum(0),
+        grad_B,
+        grad_C,
         grad_D.sum((0, 1)),
         grad_bias.sum((0, 1)),
     )
@@ -159,6 +162,7 @@ class _Scan:
         bias, bias_path = _parameter(s.delta_bias, 1, self.dtype)
         weight, weight_path = _parameter(None if weight is None else weight.mT, 2, self.dtype)
         rank = 0 if weight is None else weight.shape[-2]
+        states, ranks = math.gcd(s.states, 2), math.gcd(rank, 4)
         self.arguments = (
             s.u.contiguous(), delta, self.A, B, C, D, bias, weight,
             None if s.orders is None else s.orders.contiguous(),
@@ -176,8 +180,11 @@ class _Scan:
             CHUNK=CHUNK,
             TILE=TILE,
             BLOCK=BLOCK,
+            STATES=states,
+            RANKS=ranks,
+            PACKED=_packed(B, B_row) and _packed(C, C_row) and _packed(delta, delta_row),
             DTYPE=DTYPES[self.dtype],
-            **WARP,
+            **SCAN,
         )
         self.of_combine = (s.paths, s.channels, s.states, A_path)
 
@@ -204,6 +211,11 @@ def _parameter(x: Tensor | None, axes: int, dtype: torch.dtype) -> tuple[Tensor 
         return None, 0
     x = x.to(dtype).contiguous()
     return x, x.stride(0) if x.dim() > axes else 0
+
+
+def _packed(x: Tensor, row: int) -> bool:
+    """Whether two neighbours of 16 bits can be read as one of 32, which must be aligned."""
+    return x.element_size() == 2 and x.data_ptr() % 4 == 0 and row % 2 == 0
 
 
 def segment_chunks(chunks: int, programs: int, device: torch.device) -> int:

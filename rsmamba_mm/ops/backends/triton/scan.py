@@ -58,6 +58,9 @@ def scan_forward(
     CHUNK: tl.constexpr,
     TILE: tl.constexpr,
     BLOCK: tl.constexpr,
+    STATES: tl.constexpr,  # of N in a turn of the loop over them
+    RANKS: tl.constexpr,  # of `rank`
+    PACKED: tl.constexpr,  # read two neighbours of delta, B and C at once
     DTYPE: tl.constexpr,
     OUTPUT: tl.constexpr,  # write y; else the state after the segment and the sum of its steps alone
     KEEP: tl.constexpr,
@@ -93,7 +96,7 @@ def scan_forward(
         tokens = tile.tokens(orders, start, last, TILE, ORDERED)
         sizes = tile.step_sizes(
             delta, delta_row, weight, rank, bias, tokens, channels, inside, start, last, E,
-            TILE, BLOCK, LOW_RANK, BIAS, SOFTPLUS, DTYPE,
+            TILE, BLOCK, RANKS, PACKED, LOW_RANK, BIAS, SOFTPLUS, DTYPE,
         )  # fmt: skip
         inputs = tile.rows(u, tokens, E, channels, inside, start, last, TILE, DTYPE)
         drives = tile.products(sizes, inputs, TILE)
@@ -104,21 +107,27 @@ def scan_forward(
                 out = out + (inputs[j] * skip,)
         chunk = start // CHUNK * states
         opens_chunk = inside & (start % CHUNK == 0)
-        for n in range(N):
-            exponent = tl.load(A + n * E + channels, mask=inside, other=0.0)
-            h = tl.load(state + n * E + channels, mask=inside, other=0.0)
-            if KEEP:
-                tl.store(kept + chunk + n * E + channels, h, mask=opens_chunk)
-            added = ()
-            for j in tl.static_range(TILE):
-                h = tl.exp2(sizes[j] * exponent) * h + drives[j] * tl.load(B + tokens[j] * B_row + n).to(
-                    DTYPE
-                )
-                if OUTPUT:
-                    added = added + (out[j] + h * tile.number(C, tokens[j] * C_row + n, DTYPE),)
+        B_rows = tile.starts(tokens, B_row, TILE)
+        if OUTPUT:
+            C_rows = tile.starts(tokens, C_row, TILE)
+        for n in range(0, N, STATES):
+            b = tile.columns(B, B_rows, n, TILE, STATES, PACKED, DTYPE)
             if OUTPUT:
-                out = added
-            tl.store(state + n * E + channels, h, mask=inside)
+                c = tile.columns(C, C_rows, n, TILE, STATES, PACKED, DTYPE)
+            for k in tl.static_range(STATES):
+                place = (n + k) * E + channels
+                exponent = tl.load(A + place, mask=inside, other=0.0)
+                h = tl.load(state + place, mask=inside, other=0.0)
+                if KEEP:
+                    tl.store(kept + chunk + place, h, mask=opens_chunk)
+                added = ()
+                for j in tl.static_range(TILE):
+                    h = tl.exp2(sizes[j] * exponent) * h + drives[j] * b[j][k]
+                    if OUTPUT:
+                        added = added + (out[j] + h * c[j][k],)
+                if OUTPUT:
+                    out = added
+                tl.store(state + place, h, mask=inside)
         tl.debug_barrier()
         if OUTPUT:
             tile.write_rows(y, out, tokens, E, channels, inside, start, last, TILE)
@@ -167,6 +176,9 @@ def scan_adjoint(
     CHUNK: tl.constexpr,
     TILE: tl.constexpr,
     BLOCK: tl.constexpr,
+    STATES: tl.constexpr,  # of N in a turn of the loop over them
+    RANKS: tl.constexpr,  # of `rank`
+    PACKED: tl.constexpr,  # read two neighbours of delta, B and C at once
     DTYPE: tl.constexpr,
 ):
     """The adjoint of the state through each segment, from zero behind it."""
@@ -197,17 +209,19 @@ def scan_adjoint(
         tokens = tile.tokens(orders, start, last, TILE, ORDERED)
         sizes = tile.step_sizes(
             delta, delta_row, weight, rank, bias, tokens, channels, inside, start, last, E,
-            TILE, BLOCK, LOW_RANK, BIAS, SOFTPLUS, DTYPE,
+            TILE, BLOCK, RANKS, PACKED, LOW_RANK, BIAS, SOFTPLUS, DTYPE,
         )  # fmt: skip
         dy = tile.rows(grad_y, tokens, E, channels, inside, start, last, TILE, DTYPE)
-        for n in range(N):
-            exponent = tl.load(A + n * E + channels, mask=inside, other=0.0)
-            g = tl.load(adjoint + n * E + channels, mask=inside, other=0.0)
-            for j in tl.static_range(TILE - 1, -1, -1):
-                g = tl.exp2(sizes[j] * exponent) * (
-                    dy[j] * tile.number(C, tokens[j] * C_row + n, DTYPE) + g
-                )
-            tl.store(adjoint + n * E + channels, g, mask=inside)
+        C_rows = tile.starts(tokens, C_row, TILE)
+        for n in range(0, N, STATES):
+            c = tile.columns(C, C_rows, n, TILE, STATES, PACKED, DTYPE)
+            for k in tl.static_range(STATES):
+                place = (n + k) * E + channels
+                exponent = tl.load(A + place, mask=inside, other=0.0)
+                g = tl.load(adjoint + place, mask=inside, other=0.0)
+                for j in tl.static_range(TILE - 1, -1, -1):
+                    g = tl.exp2(sizes[j] * exponent) * (dy[j] * c[j][k] + g)
+                tl.store(adjoint + place, g, mask=inside)
         tl.debug_barrier()
         for j in tl.static_range(TILE):
             summed += sizes[j]
@@ -290,8 +304,7 @@ def scan_backward(
     grad_u,  # (B, K, L, E)
     grad_delta,  # (B, K, L, E), of the projected steps
     grad_A,  # (segments, B, K, N, E), zeros
-    grad_B,  # (blocks, B, K, L, N)
-    grad_C,
+    grad_BC,  # (2, blocks, B, K, L, N): of C, then of B
     grad_D,  # (segments, B, K, E)
     grad_bias,  # (segments, B, K, E)
     ORDERED: tl.constexpr,
@@ -303,6 +316,9 @@ def scan_backward(
     CHUNK: tl.constexpr,
     TILE: tl.constexpr,
     BLOCK: tl.constexpr,
+    STATES: tl.constexpr,  # of N in a turn of the loop over them
+    RANKS: tl.constexpr,  # of `rank`
+    PACKED: tl.constexpr,  # read two neighbours of delta, B and C at once
     DTYPE: tl.constexpr,
 ):
     """All gradients: each chunk's states are computed again from the kept one, then the adjoint runs back.
@@ -314,6 +330,7 @@ def scan_backward(
     block = tl.program_id(1).to(tl.int64)
     segment = tl.program_id(2).to(tl.int64)
     lanes = tl.arange(0, BLOCK)
+    threads = tl.arange(0, BLOCK // 2)
     channels = tl.program_id(1) * BLOCK + lanes
     path = sequence % paths
     inside = channels < E
@@ -327,8 +344,8 @@ def scan_backward(
     delta += sequence * length * delta_row
     B += sequence * length * B_row
     C += sequence * length * C_row
-    grad_B += (block * sequences + sequence) * length * N
-    grad_C += (block * sequences + sequence) * length * N
+    grad_BC += (block * sequences + sequence) * length * N
+    of_B = blocks * sequences.to(tl.int64) * length * N
     A += path * A_path
     if ORDERED:
         orders += path * length
@@ -336,7 +353,7 @@ def scan_backward(
         weight += path * weight_path
     if BIAS:
         bias += path * bias_path
-    kept += sequence * N * E
+    kept += sequence * N * E + tl.program_id(1) * BLOCK
     states = sequences.to(tl.int64) * N * E
     part = segment * sequences + sequence
     adjoint += part * N * E
@@ -348,8 +365,8 @@ def scan_backward(
     bias_sum = tl.zeros((BLOCK,), DTYPE)
 
     chunks = (last - first + CHUNK - 1) // CHUNK
-    for c in range(chunks):
-        begin = first + (chunks - 1 - c) * CHUNK
+    for turn in range(chunks):
+        begin = first + (chunks - 1 - turn) * CHUNK
         end = tl.minimum(begin + CHUNK, last)
         tiles = (end - begin + TILE - 1) // TILE
         before = kept + begin // CHUNK * states
@@ -360,20 +377,22 @@ def scan_backward(
             tokens = tile.tokens(orders, start, end, TILE, ORDERED)
             sizes = tile.step_sizes(
                 delta, delta_row, weight, rank, bias, tokens, channels, inside, start, end, E,
-                TILE, BLOCK, LOW_RANK, BIAS, SOFTPLUS, DTYPE,
+                TILE, BLOCK, RANKS, PACKED, LOW_RANK, BIAS, SOFTPLUS, DTYPE,
             )  # fmt: skip
             drives = tile.products(
                 sizes, tile.rows(u, tokens, E, channels, inside, start, end, TILE, DTYPE), TILE
             )
-            for n in range(N):
-                exponent = tl.load(A + n * E + channels, mask=inside, other=0.0)
-                h = tl.load(before + n * E + channels, mask=inside & (i == 0), other=0.0)
-                h += tl.load(scratch + ((i - 1) * N + n) * BLOCK + lanes, mask=inside & (i > 0), other=0.0)
-                for j in tl.static_range(TILE):
-                    h = tl.exp2(sizes[j] * exponent) * h + drives[j] * tl.load(
-                        B + tokens[j] * B_row + n
-                    ).to(DTYPE)
-                tl.store(scratch + (i * N + n) * BLOCK + lanes, h, mask=inside)
+            B_rows = tile.starts(tokens, B_row, TILE)
+            source, row = tile.entering(before, E, scratch, i, N, BLOCK)
+            target = scratch + i * N * BLOCK
+            for n in range(0, N, STATES):
+                b = tile.columns(B, B_rows, n, TILE, STATES, PACKED, DTYPE)
+                for k in tl.static_range(STATES):
+                    exponent = tl.load(A + (n + k) * E + channels, mask=inside, other=0.0)
+                    h = tl.load(source + (n + k) * row + lanes, mask=inside, other=0.0)
+                    for j in tl.static_range(TILE):
+                        h = tl.exp2(sizes[j] * exponent) * h + drives[j] * b[j][k]
+                    tl.store(target + (n + k) * BLOCK + lanes, h, mask=inside)
             tl.debug_barrier()
 
         for t in range(tiles):
@@ -382,39 +401,47 @@ def scan_backward(
             tokens = tile.tokens(orders, start, end, TILE, ORDERED)
             sizes = tile.step_sizes(
                 delta, delta_row, weight, rank, bias, tokens, channels, inside, start, end, E,
-                TILE, BLOCK, LOW_RANK, BIAS, SOFTPLUS, DTYPE,
+                TILE, BLOCK, RANKS, PACKED, LOW_RANK, BIAS, SOFTPLUS, DTYPE,
             )  # fmt: skip
             inputs = tile.rows(u, tokens, E, channels, inside, start, end, TILE, DTYPE)
             drives = tile.products(sizes, inputs, TILE)
             dy = tile.rows(grad_y, tokens, E, channels, inside, start, end, TILE, DTYPE)
             d_drives = tile.zeros(TILE, BLOCK, DTYPE)
             d_exponents = tile.zeros(TILE, BLOCK, DTYPE)
-            for n in range(N):
-                exponent = tl.load(A + n * E + channels, mask=inside, other=0.0)
-                h = tl.load(before + n * E + channels, mask=inside & (i == 0), other=0.0)
-                h += tl.load(scratch + ((i - 1) * N + n) * BLOCK + lanes, mask=inside & (i > 0), other=0.0)
-                decays, decayed = (), ()
-                for j in tl.static_range(TILE):
-                    decay = tl.exp2(sizes[j] * exponent)
-                    decays, decayed = decays + (decay,), decayed + (decay * h,)
-                    h = decay * h + drives[j] * tile.number(B, tokens[j] * B_row + n, DTYPE)
-                    tl.store(grad_C + tokens[j] * N + n, tl.sum(h * dy[j], 0), mask=start + j < end)
-                g = tl.load(adjoint + n * E + channels, mask=inside, other=0.0)
-                d_A = tl.load(grad_A + n * E + channels, mask=inside, other=0.0)
-                new_drives, new_exponents = (), ()
-                for j in tl.static_range(TILE - 1, -1, -1):
-                    g += dy[j] * tile.number(C, tokens[j] * C_row + n, DTYPE)
-                    tl.store(grad_B + tokens[j] * N + n, tl.sum(g * drives[j], 0), mask=start + j < end)
-                    through_decay = g * decayed[j]
-                    new_drives = (
-                        d_drives[j] + g * tile.number(B, tokens[j] * B_row + n, DTYPE),
-                    ) + new_drives
-                    new_exponents = (d_exponents[j] + through_decay * exponent,) + new_exponents
-                    d_A += through_decay * sizes[j]
-                    g *= decays[j]
-                d_drives, d_exponents = new_drives, new_exponents
-                tl.store(adjoint + n * E + channels, g, mask=inside)
-                tl.store(grad_A + n * E + channels, d_A, mask=inside)
+            B_rows, C_rows = tile.starts(tokens, B_row, TILE), tile.starts(tokens, C_row, TILE)
+            source, row = tile.entering(before, E, scratch, i, N, BLOCK)
+            # thread j writes the sum for C at step j, and behind these come those for B
+            step = threads % TILE
+            there = (threads < 2 * TILE) & (start + step < end)
+            sums = grad_BC + threads // TILE * of_B + tile.chosen(tokens, step, TILE) * N
+            for n in range(0, N, STATES):
+                b = tile.columns(B, B_rows, n, TILE, STATES, PACKED, DTYPE)
+                c = tile.columns(C, C_rows, n, TILE, STATES, PACKED, DTYPE)
+                for k in tl.static_range(STATES):
+                    place = (n + k) * E + channels
+                    exponent = tl.load(A + place, mask=inside, other=0.0)
+                    h = tl.load(source + (n + k) * row + lanes, mask=inside, other=0.0)
+                    decays, decayed, for_C, for_B = (), (), (), ()
+                    for j in tl.static_range(TILE):
+                        decay = tl.exp2(sizes[j] * exponent)
+                        decays, decayed = decays + (decay,), decayed + (decay * h,)
+                        h = decayed[j] + drives[j] * b[j][k]
+                        for_C = for_C + (h * dy[j],)
+                    g = tl.load(adjoint + place, mask=inside, other=0.0)
+                    d_A = tl.load(grad_A + place, mask=inside, other=0.0)
+                    new_drives, new_exponents = (), ()
+                    for j in tl.static_range(TILE - 1, -1, -1):
+                        g += dy[j] * c[j][k]
+                        for_B = (g * drives[j],) + for_B
+                        through_decay = g * decayed[j]
+                        new_drives = (d_drives[j] + g * b[j][k],) + new_drives
+                        new_exponents = (d_exponents[j] + through_decay * exponent,) + new_exponents
+                        d_A += through_decay * sizes[j]
+                        g *= decays[j]
+                    d_drives, d_exponents = new_drives, new_exponents
+                    tl.store(adjoint + place, g, mask=inside)
+                    tl.store(grad_A + place, d_A, mask=inside)
+                    tl.store(sums + n + k, tile.sums(for_C + for_B, threads, 2 * TILE, BLOCK), mask=there)
             tl.debug_barrier()
 
             d_inputs, d_sizes = (), ()
