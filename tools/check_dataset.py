@@ -7,7 +7,6 @@ without faults, 1 with faults, and 2 if nothing could be checked, such as for a 
 """
 
 import argparse
-import os
 import sys
 import time
 from pathlib import Path
@@ -25,6 +24,7 @@ from rsmamba_mm.datasets.checking import (
     write_clean_list,
 )
 from rsmamba_mm.errors import FaultyDataError, OptionError, UserError
+from rsmamba_mm.threads import usable_cores
 
 WHOLE = dict(holdout=0.0, held_out=False)  # both parts of a list, which is one
 
@@ -39,7 +39,7 @@ def main() -> None:
         metavar='SPLIT', help='train, val, test (default: all three)',
     )  # fmt: skip
     parser.add_argument(
-        '--workers', type=int, default=os.cpu_count() or 1, metavar='N',
+        '--workers', type=int, default=usable_cores(), metavar='N',
         help='processes (default: %(default)s)',
     )  # fmt: skip
     parser.add_argument(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import os
 import platform
 import re
@@ -16,6 +15,7 @@ from importlib import metadata
 from pathlib import Path
 
 from ..paths import PACKAGE
+from ..threads import usable_cores
 from ..version import __version__
 from .report import Section
 
@@ -107,15 +107,6 @@ def _processor() -> tuple[str, str]:
     told = {name.strip().lower(): value.strip() for name, value in told.items()}
     has = set(f'{told.get("flags", "")} {told.get("features", "")}'.split())
     return told.get('model name', ''), ' '.join(name for name in FEATURES if name in has)
-
-
-def usable_cores() -> int:
-    """Cores that this process may use: by its affinity, and by the share that a container has."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, 'sched_getaffinity') else os.cpu_count() or 1
-    quota, _, period = _read('/sys/fs/cgroup/cpu.max').partition(' ')
-    if quota.isdigit() and period.isdigit():
-        cores = min(cores, math.ceil(int(quota) / int(period)))
-    return max(1, cores)
 
 
 def _memory() -> str:

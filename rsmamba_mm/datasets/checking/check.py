@@ -15,6 +15,7 @@ from mmengine.dist import broadcast_object_list, is_main_process
 from mmengine.logging import print_log
 from mmengine.registry import DATASETS
 
+from ...threads import usable_cores
 from .annotations import build_leaf
 from .faults import SHOWN, Fault, describe, refuse
 from .headers import AGAIN, forget_folders
@@ -172,7 +173,7 @@ def SkipFaulty(
     built, faults = build_leaf(dataset, skip=True)
     found: list[list[Fault]] = [[]]
     if is_main_process():
-        found[0] = check_dataset(built, decode, False, workers or os.cpu_count() or 1, timeout).faults
+        found[0] = check_dataset(built, decode, False, workers or usable_cores(), timeout).faults
     broadcast_object_list(found)
     faulty = {fault.index for fault in found[0] if fault.index is not None}
     faults += [fault for fault in found[0] if fault.index is not None]
