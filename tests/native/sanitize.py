@@ -2,9 +2,11 @@
 
     python tests/native/sanitize.py --cases 100000
 
-AddressSanitizer and UndefinedBehaviorSanitizer watch every set of instructions that a wheel has and this
-processor knows, g++'s code and, where there is one, clang's; ThreadSanitizer watches a fifth as many cases,
-each on several threads. Programs are kept in ``build/sanitize`` and made again when a source changes.
+AddressSanitizer and UndefinedBehaviorSanitizer watch every set of instructions that the library has and
+this processor knows, g++'s code and, where there is one, clang's; ThreadSanitizer watches a fifth as many
+cases, each on several threads. With a cross compiler and an emulator, UndefinedBehaviorSanitizer also
+watches a tenth on an emulated ARM processor (NEON). Programs are kept in ``build/sanitize`` and made again
+when a source changes.
 """
 
 import argparse
@@ -36,6 +38,9 @@ COMMON = (
 ADDRESS, THREAD = '-fsanitize=address,undefined', '-fsanitize=thread'
 WATCHED = {ADDRESS: 'AddressSanitizer and UndefinedBehaviorSanitizer', THREAD: 'ThreadSanitizer'}
 FOUND_NOTHING = {ADDRESS: 'nothing read or written out of bounds', THREAD: 'no race'}
+UNDEFINED = '-fsanitize=undefined'
+CROSS, EMULATOR = 'aarch64-linux-gnu-g++', ('qemu-aarch64', '-L', '/usr/aarch64-linux-gnu')
+LESS_EMULATED = 10  # cases of ADDRESS for each one of NEON
 LESS_THREADED = 5  # cases of ADDRESS for each one of THREAD
 WRONG_PROCESSOR = 77
 
@@ -81,7 +86,10 @@ def lacks(cxx: str | None, sanitizer: str) -> str | None:
 
 
 def command(program: Path) -> list[str]:
-    """ThreadSanitizer finds no room where addresses are random in many bits."""
+    """What starts a program: for another machine's an emulator, for ThreadSanitizer, which finds no room
+    where addresses are random in many bits, a fixed layout."""
+    if program.name.startswith('doors-neon'):
+        return [*EMULATOR, str(program)]
     fixed = shutil.which('setarch')
     works = fixed and not subprocess.run([fixed, '-R', 'true'], capture_output=True).returncode
     return [fixed, '-R', str(program)] if works else [str(program)]
@@ -90,7 +98,7 @@ def command(program: Path) -> list[str]:
 def flags_of(cxx: str, sanitizer: str, instructions: str) -> list[str]:
     flags = [flag for flag in FLAGS if flag not in ('-O3', '-fopenmp')]
     openmp = [] if 'clang' in Path(cxx).name else ['-fopenmp']
-    chosen = [*INSTRUCTIONS[instructions], f'-DINSTRUCTIONS={instructions}']
+    chosen = [*INSTRUCTIONS.get(instructions, ()), f'-DINSTRUCTIONS={instructions}']
     return [*flags, *chosen, *COMMON, sanitizer, *openmp]
 
 
@@ -100,7 +108,7 @@ def program_of(cxx: str, sanitizer: str, instructions: str) -> Path:
         path for folder in (SOURCES, HERE) for path in folder.iterdir() if path.suffix in ('.cpp', '.h')
     )
     parts = [cxx, *flags_of(cxx, sanitizer, instructions), *(path.read_text() for path in files)]
-    return PROGRAMS / f'doors-{hashlib.sha256(chr(0).join(parts).encode()).hexdigest()[:16]}'
+    return PROGRAMS / f'doors-{instructions}-{hashlib.sha256(chr(0).join(parts).encode()).hexdigest()[:16]}'
 
 
 def build(cxx: str, sanitizer: str, instructions: str) -> Path:
@@ -190,6 +198,15 @@ def try_operators(first: int, last: int) -> None:
         raise AssertionError(f'blocks {first} to {last - 1} of test_doors.py:\n{result.stderr[-6000:]}')
 
 
+def try_neon(first: int, count: int) -> str:
+    """Run cases on an emulated ARM processor; what came of it."""
+    cxx = shutil.which(CROSS)
+    if cxx is None or shutil.which(EMULATOR[0]) is None:
+        return 'not tried: apt-get install g++-aarch64-linux-gnu qemu-user'
+    done = share(first, count, [build(cxx, UNDEFINED, 'neon')])
+    return f'{done:,} cases under UndefinedBehaviorSanitizer, emulated, nothing found'
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description='Run the native backend under sanitizers.')
     parser.add_argument('--cases', type=int, default=100_000, help='how many (default: 100000)')
@@ -210,6 +227,10 @@ def main() -> None:
             sys.exit(str(error))
         seconds = time.perf_counter() - start
         print(f'{name}: {done:,} cases, nothing found, {seconds:.0f} s ({compiled:.0f} s to compile)')
+    try:
+        print(f'NEON: {try_neon(options.first, options.cases // LESS_EMULATED)}')
+    except (BuildError, AssertionError) as error:
+        sys.exit(str(error))
 
 
 if __name__ == '__main__':

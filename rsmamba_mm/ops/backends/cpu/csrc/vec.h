@@ -34,7 +34,7 @@ struct VecOf<double> {
 };
 template <class T>
 using Vec = typename VecOf<T>::type;
-typedef int32_t VecInt __attribute__((vector_size(kBytes)));
+typedef uint32_t VecInt __attribute__((vector_size(kBytes)));
 
 template <class T>
 constexpr int kLanes = kBytes / int(sizeof(T));
@@ -108,7 +108,7 @@ inline Vec<float> at_most(Vec<float> x, float high) {
 #endif
 }
 // -|x|
-inline Vec<float> negative(Vec<float> x) { return (Vec<float>)((VecInt)x | INT32_MIN); }
+inline Vec<float> negative(Vec<float> x) { return (Vec<float>)((VecInt)x | 0x80000000u); }
 inline Vec<double> negative(Vec<double> x) { return x > 0 ? -x : x; }
 inline Vec<double> at_least(Vec<double> x, double low) { return x < low ? Vec<double>{} + low : x; }
 
