@@ -217,7 +217,8 @@ def check_encoder(backbone: nn.Module) -> None:
             f'RoMA: {name} scans {", ".join(backbone.orders)} with {backbone.slots.count} class tokens, '
             'but pre-training predicts what comes next: a path that is not forward, or a token among the '
             "patches, shows it the future. Set ClusterMamba's mode='pretrain', or RSMamba's "
-            "path_type=['forward'] and cls_position='none'; fine-tuning from the checkpoint may have all paths"
+            "path_type=['forward'] and cls_position='none'; fine-tuning from the checkpoint may have all "
+            'paths'
         )
     if backbone.out_type != 'raw':
         raise ValueError(f"RoMA: {name} must have out_type='raw', got {backbone.out_type!r}")
