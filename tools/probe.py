@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
 """What a pre-trained encoder is worth, beside the same with random weights.
 
-``python tools/probe.py configs/roma/clustermamba-mini_ucmerced-half-96px.py CHECKPOINT`` prints the accuracy
-on the test part of a linear classifier and of the nearest neighbours on frozen features, with 95 % intervals;
-``--probes finetune`` trains the whole model by the config from both.
+``python tools/probe.py configs/roma/clustermamba-mini_ucmerced-half-96px.py CHECKPOINT`` prints the
+accuracy on the test part of a linear classifier and of the nearest neighbours on frozen features, with 95 %
+intervals; ``--probes finetune`` trains the whole model by the config from both.
 """
 
 import argparse
