@@ -32,6 +32,7 @@ _LAZY = {
     'PyramidMambaHead': 'rsmamba_mm.models.heads',
     'UNetFormerAuxHead': 'rsmamba_mm.models.heads',
     'UNetFormerHead': 'rsmamba_mm.models.heads',
+    'BandsDataPreprocessor': 'rsmamba_mm.models.selfsup',
     'RoMA': 'rsmamba_mm.models.selfsup',
     'RoMADecoder': 'rsmamba_mm.models.selfsup',
     'RoMAHead': 'rsmamba_mm.models.selfsup',

@@ -83,13 +83,14 @@ def probe(
     frozen = [name for name in probes if name != 'finetune']
     if frozen:
         # the weights of the pre-training are always the same; what it has not is drawn by the seed
-        for side, cfg in (('pretrained', pretrained), ('random', random)):
-            for seed in range(seeds if side == 'random' or token else 1):
-                features = extract_features(cfg, seed, device).normed()
-                for name in frozen:
-                    found = dict(linear=linear_probe, knn=knn_probe)[name](features)
-                    judged.setdefault(name, {}).setdefault(side, []).append(_confusions(features, found))
-                say(f'{side}, seed {seed}: {", ".join(frozen)} done')
+        sides = [('pretrained', pretrained, seed) for seed in range(seeds if token else 1)]
+        sides += [('random', random, seed) for seed in range(seeds)]
+        encoders = [encoder(cfg, seed).to(device) for _, cfg, seed in sides]
+        for (side, _, seed), features in zip(sides, extract_features(encoders, config), strict=True):
+            for name in frozen:
+                found = dict(linear=linear_probe, knn=knn_probe)[name](features.normed())
+                judged.setdefault(name, {}).setdefault(side, []).append(_confusions(features, found))
+            say(f'{side}, seed {seed}: {", ".join(frozen)} done')
     if 'finetune' in probes:
         for side, cfg in (('pretrained', pretrained), ('random', random)):
             for seed in range(seeds):
@@ -106,35 +107,42 @@ def probe(
     }
 
 
-def extract_features(cfg: Config, seed: int = 0, device: str = 'cpu') -> Features:
-    """Features of a config's encoder, of the images as its test pipeline gives them.
-
-    Args:
-        cfg (Config): Of a classifier.
-        seed (int): Of the weights that are drawn. Defaults to 0.
-        device (str): Where to compute. Defaults to ``'cpu'``.
-
-    Returns:
-        Features: Of its train, val and test data; where there is no val data, of a fifth of the training.
-    """
+def encoder(cfg: Config, seed: int = 0) -> nn.Module:
+    """A config's classifier in evaluation mode; what no checkpoint of it has is drawn by the seed."""
     set_random_seed(seed)
     with DefaultScope.overwrite_default_scope('mmpretrain'):
-        model = MODELS.build(_with_preprocessor(cfg))
+        preprocessor = cfg.model.get('data_preprocessor') or cfg.data_preprocessor
+        model = MODELS.build(dict(cfg.model, data_preprocessor=preprocessor))
         model.init_weights()
-        model = model.to(device).eval()
-        parts, classes = {}, 0
+    return model.eval()
+
+
+def extract_features(models: Sequence[nn.Module], cfg: Config) -> list[Features]:
+    """Features of encoders, of the images as a config's test pipeline gives them.
+
+    Args:
+        models (Sequence[nn.Module]): Classifiers, each with a backbone; each image is loaded once for all.
+        cfg (Config): Whose data to take.
+
+    Returns:
+        list[Features]: Of each, of its train, val and test data; where there is no val data, of a fifth of
+        the training.
+    """
+    parts: dict[str, list[tuple[Tensor, Tensor]]] = {}
+    classes = 0
+    with DefaultScope.overwrite_default_scope('mmpretrain'):
         pipeline = cfg.test_dataloader.dataset.pipeline
         for part, key in (('train', 'train'), ('held_out', 'val'), ('test', 'test')):
             loader = cfg.get(f'{key}_dataloader')
             if loader:
                 dataset = DATASETS.build(dict(loader.dataset, pipeline=pipeline, test_mode=True))
                 classes = len(dataset.metainfo['classes'])
-                parts[part] = _features_of(model, dataset, loader.batch_size)
+                parts[part] = _features_of(models, dataset, loader.batch_size)
     if 'held_out' not in parts:
-        x, y = parts['train']
-        fifth = torch.arange(len(y)) % 5 == 0
-        parts.update(train=(x[~fifth], y[~fifth]), held_out=(x[fifth], y[fifth]))
-    return Features(parts, classes)
+        fifth = torch.arange(len(parts['train'][0][1])) % 5 == 0
+        parts['held_out'] = [(x[fifth], y[fifth]) for x, y in parts['train']]
+        parts['train'] = [(x[~fifth], y[~fifth]) for x, y in parts['train']]
+    return [Features({part: each[i] for part, each in parts.items()}, classes) for i in range(len(models))]
 
 
 def linear_probe(features: Features) -> Tensor:
@@ -223,21 +231,19 @@ def _sides(config: Config, checkpoint: str | None, token: bool) -> tuple[Config,
     return sides
 
 
-def _with_preprocessor(cfg: Config) -> dict:
-    """A config's model, with the preprocessor that stands beside it."""
-    return dict(cfg.model, data_preprocessor=cfg.model.get('data_preprocessor') or cfg.data_preprocessor)
-
-
-def _features_of(model: nn.Module, dataset: Any, batch_size: int) -> tuple[Tensor, Tensor]:
-    features, labels = [], []
+def _features_of(models: Sequence[nn.Module], dataset: Any, batch_size: int) -> list[tuple[Tensor, Tensor]]:
+    """Of each model the features of a data set, and their labels."""
+    features: list[list[Tensor]] = [[] for _ in models]
+    labels: list[int] = []
     for start in range(0, len(dataset), batch_size):
         samples = [dataset[index] for index in range(start, min(start + batch_size, len(dataset)))]
-        data = model.data_preprocessor(pseudo_collate(samples))
-        with torch.no_grad():
-            last = model.backbone(data['inputs'])[-1]
-        features.append((last if last.dim() == 2 else last.flatten(2).mean(2)).float().cpu())
-        labels += [int(sample.gt_label) for sample in data['data_samples']]
-    return torch.cat(features), torch.tensor(labels)
+        labels += [int(sample['data_samples'].gt_label) for sample in samples]
+        for model, found in zip(models, features, strict=True):
+            inputs = model.data_preprocessor(pseudo_collate(samples))['inputs']
+            with torch.no_grad():
+                last = model.backbone(inputs)[-1]
+            found.append((last if last.dim() == 2 else last.flatten(2).mean(2)).float().cpu())
+    return [(torch.cat(found), torch.tensor(labels)) for found in features]
 
 
 def _logistic(x: Tensor, y: Tensor, classes: int, strength: float) -> tuple[Tensor, Tensor]:

@@ -1,7 +1,7 @@
 # any folder of images, at whatever depth: --cfg-options data_root=FOLDER
 data_root = '{{$RSMAMBA_DATA:data}}/unlabelled'
 data_preprocessor = dict(
-    type='SelfSupDataPreprocessor',
+    type='BandsDataPreprocessor',
     mean=[123.675, 116.28, 103.53],
     std=[58.395, 57.12, 57.375],
     to_rgb=True,

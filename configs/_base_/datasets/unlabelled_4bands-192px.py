@@ -4,7 +4,7 @@ _base_ = './unlabelled_192px.py'
 
 data_preprocessor = dict(
     _delete_=True,
-    type='SelfSupDataPreprocessor',
+    type='BandsDataPreprocessor',
     mean=[450.0, 600.0, 550.0, 2200.0],
     std=[250.0, 300.0, 400.0, 1000.0],
 )

@@ -44,7 +44,7 @@ class RoMA(BaseSelfSupervisor):
             ``'diagonal'``, as the authors' code does whatever was turned, for parity alone. Defaults to
             ``'window'``.
         data_preprocessor (dict, optional): mmpretrain's ``SelfSupDataPreprocessor`` unless its type is
-            another. Defaults to None.
+            another, such as ``BandsDataPreprocessor``. Defaults to None.
         init_cfg (dict | list[dict], optional): Initialisation. Defaults to None.
 
     Raises:
