@@ -15,7 +15,7 @@ from mmengine.config import Config
 from mmengine.dataset import pseudo_collate
 from mmengine.registry import DATASETS, MODELS, DefaultScope
 from mmengine.runner import set_random_seed
-from torch import Tensor, nn
+from torch import Tensor
 
 from ..errors import OptionError
 from .bench.scores import confusions
@@ -107,7 +107,7 @@ def probe(
     }
 
 
-def encoder(cfg: Config, seed: int = 0) -> nn.Module:
+def encoder(cfg: Config, seed: int = 0) -> Any:
     """A config's classifier in evaluation mode; what no checkpoint of it has is drawn by the seed."""
     set_random_seed(seed)
     with DefaultScope.overwrite_default_scope('mmpretrain'):
@@ -117,7 +117,7 @@ def encoder(cfg: Config, seed: int = 0) -> nn.Module:
     return model.eval()
 
 
-def extract_features(models: Sequence[nn.Module], cfg: Config) -> list[Features]:
+def extract_features(models: Sequence[Any], cfg: Config) -> list[Features]:
     """Features of encoders, of the images as a config's test pipeline gives them.
 
     Args:
@@ -153,11 +153,13 @@ def linear_probe(features: Features) -> Tensor:
     train, held_out = features.parts['train'], features.parts['held_out']
     right = []
     for strength in STRENGTHS:
-        weight, bias = _logistic(*train, features.classes, strength)
+        weight, bias = _logistic(train[0], train[1], features.classes, strength)
         right.append((_scores(held_out[0], weight, bias).argmax(1) == held_out[1]).float().mean().item())
     both = [torch.cat(pair) for pair in zip(train, held_out, strict=True)]
     best = STRENGTHS[max(range(len(right)), key=lambda i: (right[i], i))]
-    return _scores(features.parts['test'][0], *_logistic(*both, features.classes, best)).argmax(1)
+    return _scores(features.parts['test'][0], *_logistic(both[0], both[1], features.classes, best)).argmax(
+        1
+    )
 
 
 def knn_probe(features: Features, neighbours: int = NEIGHBOURS, temperature: float = TEMPERATURE) -> Tensor:
@@ -203,13 +205,13 @@ def describe(results: Mapping[str, Mapping[str, Estimate]]) -> str:
 
 def _sides(config: Config, checkpoint: str | None, token: bool) -> tuple[Config, Config]:
     """The config with the checkpoint, and with random weights."""
-    model = config.get('model') or {}
+    model: Any = config.get('model') or {}
     if model.get('type') != 'ImageClassifier':
         raise OptionError(
             f'{config.filename}: a probe needs the config of a classifier on the encoder, with its data, '
             f'such as configs/roma/clustermamba-mini_ucmerced-half-96px.py; got a {model.get("type")}'
         )
-    sides = copy.deepcopy(config), copy.deepcopy(config)
+    sides: tuple[Any, Any] = copy.deepcopy(config), copy.deepcopy(config)
     own = model.backbone.get('init_cfg')
     own = own if isinstance(own, Mapping) and own.get('type') == 'Pretrained' else None
     if checkpoint is not None:
@@ -231,7 +233,7 @@ def _sides(config: Config, checkpoint: str | None, token: bool) -> tuple[Config,
     return sides
 
 
-def _features_of(models: Sequence[nn.Module], dataset: Any, batch_size: int) -> list[tuple[Tensor, Tensor]]:
+def _features_of(models: Sequence[Any], dataset: Any, batch_size: int) -> list[tuple[Tensor, Tensor]]:
     """Of each model the features of a data set, and their labels."""
     features: list[list[Tensor]] = [[] for _ in models]
     labels: list[int] = []

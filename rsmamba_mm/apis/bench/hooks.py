@@ -172,7 +172,7 @@ class PretrainingHook(Hook):
         self._started, self._losses, self._images = time.perf_counter(), [], 0
 
     def after_train_iter(
-        self, runner: Runner, batch_idx: int, data_batch=None, outputs: dict | None = None
+        self, runner: Runner, batch_idx: int, data_batch: Any = None, outputs: dict | None = None
     ) -> None:
         """Keep the loss, and count the images."""
         self._losses.append((outputs or {})['loss'].item())
