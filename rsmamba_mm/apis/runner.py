@@ -70,6 +70,9 @@ def prepare_train(args: Namespace) -> Runner:
             dataset.update(type='rsmamba_mm.SkipFaulty', dataset=inner)
     if cfg.get('load_from'):
         existing(cfg.load_from, 'checkpoint (load_from)')
+    start = cfg.model.get('backbone', {}).get('init_cfg')
+    if isinstance(start, dict) and start.get('type') == 'Pretrained':
+        existing(start['checkpoint'], 'checkpoint (model.backbone.init_cfg)')
     if args.resume is not None:
         cfg.resume = True
         cfg.load_from = None if args.resume == 'auto' else existing(args.resume, 'checkpoint')

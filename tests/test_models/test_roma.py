@@ -1,6 +1,6 @@
 import pytest
 import torch
-from golden import MORE, state_of
+from golden import MORE, ROOT, state_of
 from mmengine.config import Config
 from mmengine.registry import MODELS, init_default_scope
 from model_tester import ModelTester
@@ -274,6 +274,22 @@ def test_cluster_order():
     assert order[[16, 47, 48]].tolist() == [4, 47, 48]
     (order,) = make_orders(['cluster'], 5, 6)  # smaller ones at the ends
     assert sorted(order.tolist()) == list(range(30)) and order[-6:].tolist() == [24, 25, 26, 27, 28, 29]
+
+
+@pytest.mark.parametrize('angle', ['window', 'none'])
+def test_published_formulation_gives_the_same(angle, monkeypatch):
+    """The reference scan that the benchmark compares with, and its gradients."""
+    monkeypatch.syspath_prepend(str(ROOT / 'tools/analysis_tools'))
+    from published.roma import published_roma
+
+    model, images, results = roma(angle=angle).double(), torch.randn(1, 3, 48, 48).double(), []
+    for loss in (model.loss, None):
+        model.zero_grad()
+        losses = (loss or published_roma(model))(images)
+        sum(losses.values()).backward()
+        grads = [p.grad.clone() for p in model.parameters() if p.grad is not None]
+        results.append([*losses.values(), *grads])
+    torch.testing.assert_close(*results)
 
 
 # after it ---------------------------------------------------------------------------------------
