@@ -134,3 +134,12 @@ def test_a_pretraining_is_not_tested_as_a_classifier(checkpoint):
     model = MODELS.build(small().model)
     with pytest.raises(OptionError, match=r'roma\.pth is of a pre-training, whose backbone has no classes'):
         check_checkpoint(checkpoint, torch.load(checkpoint, weights_only=True), model)
+
+
+def test_training_from_a_checkpoint_that_is_not_there(tmp_path):
+    said = call('train.py', CONFIG, '--work-dir', tmp_path / 'run')
+    assert said.returncode == 2 and not (tmp_path / 'run').exists()
+    message = (
+        'checkpoint (model.backbone.init_cfg) not found: work_dirs/roma-mini_synthetic-96px/epoch_100.pth'
+    )
+    assert message in said.stderr
