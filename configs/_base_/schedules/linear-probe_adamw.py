@@ -1,5 +1,6 @@
-# of a linear classifier: as published but for its length, and no average of the weights
+# of a linear classifier on features of unit variance: of 0.005, 0.02, 0.05 and 0.1 the first two end too early
 _base_ = './rsmamba-t_adamw.py'
 
-optim_wrapper = dict(optimizer=dict(lr=5e-3, weight_decay=1e-4), clip_grad=None)
+optim_wrapper = dict(optimizer=dict(lr=5e-2, weight_decay=1e-4), clip_grad=None)
 train_cfg = dict(max_epochs=30, val_interval=2)
+auto_scale_lr = dict(max_lr=5e-2)
