@@ -52,6 +52,9 @@ def shrink(model: dict) -> None:
     if (model.get('decode_head') or {}).get('type') == 'PyramidMambaHead':
         _shrink_pyramidmamba(model)
         return
+    if model['backbone']['type'] == 'ClusterMamba':
+        _shrink_clustermamba(model)
+        return
     if model['backbone']['type'] == 'AFMNet':
         _shrink_afmnet(model)
         return
@@ -102,6 +105,30 @@ def _shrink_rs3mamba(model: dict) -> None:
     model['backbone'].update(cnn_channels=WIDTHS, ssm_channels=WIDTHS, num_heads=2)
     model['neck'].update(in_channels=WIDTHS, channels=8)
     model['decode_head'].update(in_channels=8)
+
+
+def _shrink_clustermamba(model: dict) -> None:
+    backbone = model['backbone']
+    frozen = min(backbone.get('frozen_stages', -1), 4)
+    backbone.update(arch=dict(embed_dims=16, num_layers=4), frozen_stages=frozen)
+    if model['type'] == 'RoMA':
+        outputs = len(model['neck']['in_channels'])
+        backbone.update(out_indices=list(range(4))[-outputs:])
+        model['neck'].update(in_channels=[16] * outputs, embed_dims=16, num_layers=2, num_heads=2)
+    elif model['type'] == 'ImageClassifier':
+        model['head'].update(in_channels=16)
+        if model.get('neck'):
+            model['neck'].update(input_features=16)
+    else:
+        backbone.update(out_indices=(0, 1, 2, 3))
+        if model['neck']['type'] == 'MambaSegDecoder':
+            model['neck'].update(in_channels=[16] * 4)
+            model['decode_head'].update(in_channels=16)
+            model['auxiliary_head'].update(in_channels=(16, 16, 16))
+        else:
+            model['neck'].update(embed_dim=16)
+            model['decode_head'].update(in_channels=[16] * 4, channels=8)
+            model['auxiliary_head'].update(in_channels=16, channels=8)
 
 
 def _shrink_afmnet(model: dict) -> None:

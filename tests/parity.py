@@ -53,7 +53,34 @@ def fill(model: nn.Module) -> None:
 
 
 CHANNELS, STRIDES = REST['arch']['embed_dims'], (4, 8, 16, 32)
-IMAGES = 'rest', 'banet', 'rs3mamba'  # the others take maps
+IMAGES = 'rest', 'banet', 'rs3mamba', 'cluster_mamba', 'roma'  # the others take maps
+SIZES = dict(roma=(48, 96))  # of clusters
+
+
+class Predictor(nn.Module):
+    """What RoMA predicts of images, half of whose patches are marked as turned."""
+
+    def __init__(self, models) -> None:
+        super().__init__()
+        arch = dict(embed_dims=16, num_layers=2)
+        self.roma = models.RoMA(
+            dict(type='ClusterMamba', mode='pretrain', arch=arch, img_size=48, patch_size=4),
+            dict(
+                type='RoMADecoder',
+                in_channels=[16, 16],
+                embed_dims=16,
+                num_layers=2,
+                num_heads=2,
+                patch_size=4,
+            ),
+            dict(type='RoMAHead', patch_size=4, block_loss='none'),
+        )
+
+    def forward(self, images: Tensor) -> Tensor:
+        turned = torch.arange(len(self.roma.layout(images)[1]))[None] % 2 == 0
+        return self.roma.reconstruct(images, turned)[0]
+
+
 MODELS = dict(
     rest=lambda models: models.ResT(REST['arch']),
     banet=lambda models: models.BANet(dict(REST, out_indices=(2, 3)), CHANNELS[2:], channels=8),
@@ -69,6 +96,10 @@ MODELS = dict(
         stem_channels=4,
         num_heads=2,
     ),
+    cluster_mamba=lambda models: models.ClusterMamba(
+        dict(embed_dims=16, num_layers=2), img_size=48, out_type='featmap', cls_position='middle'
+    ),
+    roma=Predictor,
     manet_head=lambda models: models.MANetHead(CHANNELS, channels=8, num_classes=5),
     pyramid_mamba_head=lambda models: models.PyramidMambaHead(
         CHANNELS[::3], 5, (0, 1), pool_channels=8, hidden_channels=16, mid_channels=8, channels=8
@@ -81,7 +112,7 @@ def model_of(name: str) -> tuple[nn.Module, Tensor | list[Tensor]]:
     model = MODELS[name](rsmamba_mm.models)
     shapes = [x.shape for x in maps(1, SIZE, CHANNELS, STRIDES)]
     if name in IMAGES:
-        shapes = [(1, 3, *SIZE)]
+        shapes = [(1, 3, *SIZES.get(name, SIZE))]
     elif name == 'pyramid_mamba_head':
         shapes = shapes[::3]
     model = model.double().eval()

@@ -142,6 +142,11 @@ def check_checkpoint(
     tensors = checkpoint.get('state_dict', checkpoint)
     tensors = {name.removeprefix('module.'): tensor for name, tensor in tensors.items()}
     own = {name.removeprefix('module.'): tensor for name, tensor in model.state_dict().items()}
+    if 'backbone.of_pretraining' in tensors and 'backbone.of_pretraining' not in own:
+        raise OptionError(
+            f'{path} is of a pre-training, whose backbone has no classes yet: train a config that starts '
+            'from it (model.backbone.init_cfg, see configs/roma/README.md), and test what comes of that'
+        )
     shared = own.keys() & tensors.keys()
     if 2 * len(shared) < len(own):
         hint = ''

@@ -201,7 +201,8 @@ def build_runner(
     Raises:
         MissingDataError: If a folder of a data set of mmsegmentation's is not there, or has no images.
         FaultyDataError: If the list of a data set has faulty lines.
-        OptionError: If a type is of no known class.
+        OptionError: If a type is of no known class, or the checkpoint that a backbone starts from is not
+            there.
         OutputError: If the work dir cannot be written.
     """
     for split in splits:
@@ -209,6 +210,9 @@ def build_runner(
         check_folders(dataset, masks)
         with DefaultScope.overwrite_default_scope(cfg.get('default_scope')):
             check_lists(dataset)
+    start = cfg.model.get('backbone', {}).get('init_cfg') if 'train' in splits else None
+    if isinstance(start, dict) and start.get('type') == 'Pretrained':
+        existing(start['checkpoint'], 'checkpoint (model.backbone.init_cfg)')
     check_work_dir(cfg.work_dir)
     if cfg.get('launcher', 'none') != 'none' and not torch.cuda.is_available():
         # ranks without a GPU talk by gloo, and DistributedDataParallel has no device to name

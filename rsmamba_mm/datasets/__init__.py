@@ -11,6 +11,7 @@ from .checking import SkipFaulty, check_dataset
 from .mosaic import NativeMosaic
 from .released import RSClsDataset
 from .resisc45 import RESISC45
+from .rotation import AdaptiveRotation
 from .scene_folder import SceneFolder
 from .synthetic_scenes import (
     SCENE_CLASSES,
@@ -30,6 +31,7 @@ from .transforms import (
     read_bands,
 )
 from .ucmerced import UCMerced
+from .unlabelled import UnlabelledImages
 
 __all__ = [
     'AID',
@@ -37,6 +39,7 @@ __all__ = [
     'SCENE_CLASSES',
     'SCENE_MASK_CLASSES',
     'SCENE_MASK_PALETTE',
+    'AdaptiveRotation',
     'LoadGeoImage',
     'LoadPaletteAnnotations',
     'LoadSceneImage',
@@ -48,6 +51,7 @@ __all__ = [
     'SyntheticScene',
     'SyntheticScenes',
     'UCMerced',
+    'UnlabelledImages',
     'check_dataset',
     'mean_colour_accuracy',
     'read_bands',

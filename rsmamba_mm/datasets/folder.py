@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -24,6 +25,27 @@ def find_images(folder: str | Path) -> list[Path]:
         raise MissingDataError(
             f'{folder} cannot be listed by this user ({error.strerror}): chmod a+rx, or ask its owner'
         ) from error
+
+
+def find_images_below(folder: str | Path) -> list[Path]:
+    """The images in a folder and in all folders in it, sorted; hidden ones and links to folders are not
+    looked at.
+
+    Raises:
+        MissingDataError: If it, or a folder in it, cannot be listed.
+    """
+
+    def refuse(error: OSError) -> None:
+        raise MissingDataError(
+            f'{error.filename} cannot be listed by this user ({error.strerror}): chmod a+rx, or '
+            'ask its owner'
+        ) from error
+
+    found = []
+    for place, folders, names in os.walk(folder, onerror=refuse):
+        folders[:] = (name for name in folders if not name.startswith('.'))
+        found += [Path(place, name) for name in names if name.lower().endswith(IMAGE_SUFFIXES)]
+    return sorted(path for path in found if not path.name.startswith('.'))
 
 
 def find_scenes(folder: str | Path) -> tuple[list[str], list[str], list[int]]:

@@ -31,6 +31,9 @@ class SceneFolder(ClassificationDataset):
             selection: 0.1 with ``held_out=False`` gives nine tenths, with ``held_out=True`` the other
             tenth. Defaults to 0.
         held_out (bool): Which of the two parts to take. Defaults to False.
+        share (float): Share of the images, the same for each class, that are taken, before ``holdout`` has
+            its share of them. Defaults to 1, all.
+        rest (bool): Whether to take the others instead. Defaults to False.
         data_prefix (str, optional): Folder of the class subfolders in ``data_root``. Defaults to None,
             the one of the data set as downloaded, or ``data_root`` itself where that has the classes.
         pipeline (Sequence): Transforms. Defaults to none.
@@ -42,7 +45,7 @@ class SceneFolder(ClassificationDataset):
         MissingDataError: If the folder, a class, the list or a listed image is missing; the message
             says which path, what is expected there and what to do.
         FaultyDataError: If lines of the list are of no image or class of the data set; it names all.
-        OptionError: If the holdout is no share.
+        OptionError: If ``holdout`` or ``share`` is no share.
     """
 
     #: folder of the class subfolders as downloaded
@@ -58,6 +61,8 @@ class SceneFolder(ClassificationDataset):
         ann_file: str = '',
         holdout: float = 0.0,
         held_out: bool = False,
+        share: float = 1.0,
+        rest: bool = False,
         data_prefix: str | None = None,
         pipeline: Sequence[dict | Callable] = (),
         test_mode: bool = False,
@@ -69,7 +74,13 @@ class SceneFolder(ClassificationDataset):
                 f'{type(self).__name__}: holdout is the share to hold out, in [0, 1), and held_out=True '
                 f'needs one above 0; got holdout={holdout}, held_out={held_out}'
             )
+        if not 0 < share <= 1 or (rest and share == 1):
+            raise OptionError(
+                f'{type(self).__name__}: share is in (0, 1], and rest=True needs one below 1; got '
+                f'share={share}, rest={rest}'
+            )
         self.holdout, self.held_out = holdout, held_out
+        self.share, self.rest = share, rest
         self.images = self._find_folder(Path(data_root), data_prefix)
         classes = self.METAINFO.get('classes') or find_scenes(self.images)[0]
         super().__init__(
@@ -99,11 +110,15 @@ class SceneFolder(ClassificationDataset):
         samples = [
             {'img_path': str(path), 'gt_label': self.class_to_idx[path.parent.name]} for path in paths
         ]
+        if self.share < 1:
+            samples = self._split(samples, (self.share, 1 - self.share))[self.rest]
         if self.holdout:
-            names = [self.CLASSES[sample['gt_label']] for sample in samples]
-            kept, held = stratified_split(names, (1 - self.holdout, self.holdout))
-            samples = [samples[index] for index in (held if self.held_out else kept)]
+            samples = self._split(samples, (1 - self.holdout, self.holdout))[self.held_out]
         return samples
+
+    def _split(self, samples: list[dict], shares: tuple[float, float]) -> list[list[dict]]:
+        names = [self.CLASSES[sample['gt_label']] for sample in samples]
+        return [[samples[index] for index in part] for part in stratified_split(names, shares)]
 
     def _find_folder(self, root: Path, prefix: str | None) -> Path:
         """The folder of the class subfolders, complete."""

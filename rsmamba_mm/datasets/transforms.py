@@ -73,6 +73,8 @@ class LoadGeoImage(BaseTransform):
     bands: ``inferencer(read_bands('scene.tif'))``. mmpretrain's inferencers read file names with OpenCV,
     which gives three 8-bit bands, turned round, of whatever the file has: that is refused.
 
+    Of a sample that has a ``window`` (top, left, height, width in pixels) that part alone is read.
+
     Args:
         bands (Sequence[int], optional): Numbers of the bands to take, from 1, in this order. Defaults to
             None, all.
@@ -101,7 +103,9 @@ class LoadGeoImage(BaseTransform):
         """Add ``img`` ``(H, W, bands)`` float32, ``img_shape`` and ``ori_shape``."""
         if 'img' in results:
             return _loaded(results, self._checked(results['img']))
-        return _loaded(results, read_bands(results['img_path'], self.bands, self.fill))
+        return _loaded(
+            results, read_bands(results['img_path'], self.bands, self.fill, results.get('window'))
+        )
 
     def _checked(self, image: np.ndarray) -> np.ndarray:
         """An array ``(H, W, bands)``, float32."""
@@ -123,8 +127,13 @@ class LoadGeoImage(BaseTransform):
         return f'{type(self).__name__}(bands={self.bands}, fill={self.fill})'
 
 
-def read_bands(path: str, bands: Sequence[int] | None = None, fill: float = 0.0) -> np.ndarray:
-    """Read bands of a raster; arguments as :class:`LoadGeoImage`.
+def read_bands(
+    path: str,
+    bands: Sequence[int] | None = None,
+    fill: float = 0.0,
+    window: tuple[int, int, int, int] | None = None,
+) -> np.ndarray:
+    """Read bands of a raster, or of a part of it; arguments as :class:`LoadGeoImage`.
 
     Returns:
         np.ndarray: ``(H, W, bands)``, float32.
@@ -145,7 +154,11 @@ def read_bands(path: str, bands: Sequence[int] | None = None, fill: float = 0.0)
                         f'{path} has {raster.count} bands, but band {max(bands)} is asked for: set the '
                         "pipeline's bands=[…]"
                     )
-                image = raster.read(list(bands) if bands is not None else None, masked=True)
+                part = None
+                if window is not None:
+                    top, left, height, width = window
+                    part = rasterio.windows.Window(left, top, width, height)
+                image = raster.read(list(bands) if bands is not None else None, masked=True, window=part)
     except rasterio.errors.RasterioError as error:
         raise OSError(f'{path} cannot be read as a raster ({error}): fetch it again') from error
     image = np.ma.masked_invalid(image.astype(np.float32)).filled(fill)

@@ -12,6 +12,7 @@ from .msaa import MultiScaleAggregation
 from .padding import pad_end, pad_to_multiple
 from .scan_orders import any_random, block_orders, known_orders
 from .ss2d import DIRECTIONS, SS2D, Mlp, VSSBlock
+from .swiglu import SwiGLU
 from .tokens import ClassSlots
 from .weighted_fusion import FeatureRefinement, WeightedFusion
 
@@ -33,6 +34,7 @@ __all__ = [
     'PositionAttention',
     'SharedChannelAttention',
     'SpatialGate',
+    'SwiGLU',
     'TokenPositions',
     'VSSBlock',
     'WeightedFusion',

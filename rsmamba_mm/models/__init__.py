@@ -6,7 +6,7 @@ Heads and segmentors are mmseg's and are registered where mmsegmentation is inst
 from importlib.util import find_spec
 
 from .. import _openmmlab  # noqa: F401 - cures come first
-from .backbones import AFMNet, BANet, ResT, RS3MambaBackbone, RSMamba, Vim, VMamba
+from .backbones import AFMNet, BANet, ClusterMamba, ResT, RS3MambaBackbone, RSMamba, Vim, VMamba
 from .complexity import count_scans
 from .losses import (
     LovaszSoftmaxLoss,
@@ -22,6 +22,7 @@ __all__ = [
     'AFMNet',
     'BANet',
     'CMUNetDecoder',
+    'ClusterMamba',
     'LovaszSoftmaxLoss',
     'MambaSegDecoder',
     'RS3MambaBackbone',
@@ -64,8 +65,9 @@ if find_spec('mmseg') is not None:
 if find_spec('mmpretrain') is not None:
     from .heads.moe_cls_head import MoEClsHead
     from .hub import register_models
+    from .selfsup import BandsDataPreprocessor, RoMA, RoMADecoder, RoMAHead
 
-    __all__ += ['MoEClsHead']
+    __all__ += ['BandsDataPreprocessor', 'MoEClsHead', 'RoMA', 'RoMADecoder', 'RoMAHead']
 
     register_models()
 

@@ -372,3 +372,13 @@ def _snake(height: int, width: int) -> Tensor:
 @register_order('snake_reverse', grid=True)
 def _snake_reverse(height: int, width: int) -> Tensor:
     return _snake(height, width).flip(0)
+
+
+@register_order('cluster', grid=True)
+def cluster_order(height: int, width: int, side: int = 4) -> Tensor:
+    """Clusters of ``side`` x ``side`` tokens row by row, and so the tokens in each (RoMA, arXiv:2503.10392,
+    Sec. 3.2); at the end of a grid that they do not divide they are smaller."""
+    token = _forward(height, width)
+    row, column = token // width, token % width
+    cluster = row // side * -(-width // side) + column // side
+    return cluster.argsort(stable=True)

@@ -263,6 +263,58 @@ def test_experiments_are_refused_in_words(bench, tmp_path, old, new, said):
         read_bench(tmp_path)
 
 
+@pytest.mark.slow
+def test_a_pretraining_comes_first_and_serves_all_that_start_from_it(bench, root, tmp_path, monkeypatch):
+    pretraining = f"""
+_base_ = '{root}/configs/roma/roma-mini_synthetic-96px.py'
+model = dict(backbone=dict(arch=dict(embed_dims=16), img_size=64), neck=dict(in_channels=[16]),
+    head=dict(block_loss='none'))
+train_dataloader = dict(batch_size=4, num_workers=0, persistent_workers=False,
+    dataset=dict(num_images=8, img_size=64))
+train_dataloader['dataset']['pipeline'] = [dict(type='PackInputs')]
+"""
+    probe = f"""
+_base_ = '{root}/configs/roma/clustermamba-mini_linear_synthetic-96px.py'
+model = dict(backbone=dict(arch=dict(embed_dims=16), img_size=64), neck=dict(input_features=16),
+    head=dict(in_channels=16))
+train_dataloader = dict(batch_size=4, num_workers=0, persistent_workers=False,
+    dataset=dict(num_images=8, img_size=64))
+val_dataloader = dict(num_workers=0, persistent_workers=False, dataset=dict(num_images=12, img_size=64))
+test_dataloader = dict(num_workers=0, dataset=dict(num_images=24, img_size=64))
+"""
+    for name, text in dict(pretraining=pretraining, probe=probe).items():
+        (tmp_path / f'{name}.py').write_text(text)
+    about = f'config: {tmp_path}/probe.py, pretraining: {tmp_path}/pretraining.py, pretraining_epochs: 2'
+    replace(
+        tmp_path / 'experiments.yml',
+        'experiments:\n',
+        f'experiments:\n  probe: {{title: Probe, {about}, dataset: scenes, images_seen: 16}}\n',
+    )
+    bench, work = read_bench(tmp_path), tmp_path / 'work'
+    probe, said = bench.experiments['probe'], []
+    monkeypatch.setattr(running, 'train', train_an_epoch)
+    assert not running.run_experiments(bench, [probe], work=work, say=said.append)
+    assert said[-1] == 'probe, seed 0: stopped at epoch 1 of 2 of its pre-training: call again'
+    monkeypatch.setattr(running, 'train', train_here)
+    assert running.run_experiments(bench, [probe], work=work, say=said.append)
+    pretrained = work / 'pretraining/pretraining-2-epochs/seed0/pretrained.pth'
+    begun = torch.load(pretrained, weights_only=False)['state_dict']
+    ended = torch.load(work / 'probe/seed0/epoch_2.pth', weights_only=False)['state_dict']
+    weight = 'backbone.layers.0.mixer.in_proj.weight'  # of the frozen encoder
+    assert torch.equal(begun[weight], ended[weight])
+    kept = json.loads((bench.run_folder(probe, 0) / 'run.json').read_text())['pretraining']
+    assert (kept['epochs'], kept['images_seen']) == (2, 16) and kept['seconds'] > 0
+    (row,) = (
+        row for row in Results(bench).rows if row['metric'] == 'accuracy' and row['protocol'] == 'paper'
+    )
+    assert row['pretraining_images'] == 16
+    write_results(bench)
+    assert '| 16, 16 without labels before |' in (tmp_path / 'README.md').read_text()
+    replace(tmp_path / 'experiments.yml', ', pretraining_epochs: 2', '')
+    with pytest.raises(OptionError, match='probe: pretraining and pretraining_epochs come together'):
+        read_bench(tmp_path)
+
+
 def test_the_results_of_this_tree_follow_from_their_logs(root):
     """What continuous integration asks of every figure that is reported."""
     if not (root / 'docs/results').is_dir():

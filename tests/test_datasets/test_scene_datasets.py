@@ -7,6 +7,7 @@ from mmengine.registry import DATASETS
 
 import rsmamba_mm
 from rsmamba_mm.datasets import AID, RESISC45, UCMerced
+from rsmamba_mm.errors import OptionError
 
 SHARED = Path(__file__).parents[2].parent / 'shared' / 'data'
 
@@ -101,3 +102,20 @@ def test_real_images():
     sizes = [len(UCMerced(str(SHARED / 'ucmerced'), ann_file=f'{part}.txt')) for part in ('train', 'val')]
     assert sizes == [1470, 630]
     assert len(AID(str(SHARED / 'aid150'))) == 600
+
+
+def test_halves_of_which_one_is_parted_again(tmp_path):
+    fake(tmp_path, AID, folder='')
+    for name in AID.METAINFO['classes']:
+        for index in range(2, 8):
+            (tmp_path / name / f'{index}.png').symlink_to(tmp_path / name / f'{name}_0.png')
+    options = [dict(holdout=0.25), dict(holdout=0.25, held_out=True), dict(rest=True)]
+    parts = [AID(str(tmp_path), share=0.5, **each) for each in options]
+    names = [{part.get_data_info(i)['img_path'] for i in range(len(part))} for part in parts]
+    assert [len(part) for part in names] == [90, 30, 120]
+    assert len(set.union(*names)) == 240
+    for wrong in (dict(share=0), dict(share=1.5), dict(rest=True)):
+        with pytest.raises(
+            OptionError, match=r'AID: share is in \(0, 1\], and rest=True needs one below 1'
+        ):
+            AID(str(tmp_path), **wrong)

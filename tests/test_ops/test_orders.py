@@ -71,7 +71,7 @@ def test_new_order_is_one_function(monkeypatch):
 
 
 def test_unknown_order_lists_the_known():
-    with pytest.raises(ValueError, match=r"unknown scan order 'spiral'\. Known orders: column, "):
+    with pytest.raises(ValueError, match=r"unknown scan order 'spiral'\. Known orders: cluster, column, "):
         get_order('spiral')
 
 

@@ -47,6 +47,16 @@ def test_classifier(tmp_path):
 
 
 @pytest.mark.slow
+def test_pretraining(tmp_path):
+    args = ('--config', 'roma-mini_ucmerced-96px', '--batch', 1)
+    record, said = record_of('benchmark_pretraining', *args, out=tmp_path / 'record.json')
+    times = {side: runs[0] for side, runs in record['seconds'].items()}
+    assert list(times) == ['published', 'ours', 'no-scan']
+    assert record['ratios']['times as fast as published'] == times['published'] / times['ours']
+    assert 'times as long as without the scan: ' in said
+
+
+@pytest.mark.slow
 def test_scan(tmp_path):
     args = ('--lengths', 16, 512, '--channels', 8, '--sides', 'published', 'torch')
     record, _ = record_of('benchmark_scan', *args, out=tmp_path / 'record.json')

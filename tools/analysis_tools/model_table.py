@@ -5,7 +5,8 @@
 Parameters and multiply-adds of matrix products and convolutions are those of inference, at the size of the
 test images (a segmenter's: ``Input Size`` in the metafile, else its crops); the scans' operations,
 9·B·L·D·N + B·D·L each, stand in a column of their own. A segmenter's multiply-adds are parted between
-encoder and decoder, and its parameters shown with the head for training too.
+encoder and decoder, and its parameters shown with the head for training too. A pre-training's are those
+of a forward, decoder included.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ import yaml
 from _measure import markdown
 from mmengine.config import Config
 from mmengine.registry import MODELS, init_default_scope
-from torch import nn
+from torch import Tensor, nn
 
 from rsmamba_mm.models.complexity import count_operations
 
@@ -60,7 +61,8 @@ def table(folder: Path) -> str:
     entries = yaml.safe_load((folder / 'metafile.yml').read_text())['Models']
     published = any('Published' in entry['Metadata'] for entry in entries)
     rows = [row(entry, published) for entry in entries]
-    return markdown([list(rows[0]), *(list(cells.values()) for cells in rows)])
+    heads = list(dict.fromkeys(head for cells in rows for head in cells))
+    return markdown([heads, *([cells.get(head, '') for head in heads] for cells in rows)])
 
 
 def row(entry: dict, published: bool) -> dict[str, str]:
@@ -96,9 +98,10 @@ def costs(cfg: Config, shape: tuple[int, ...]) -> tuple[int, ...]:
         init_default_scope(cfg.default_scope)
         model = MODELS.build(cfg.model)
         segmenter = cfg.default_scope == 'mmseg'
+        counted = Reconstruction(model) if hasattr(model, 'reconstruct') else model
         auxiliary = parameters(model.auxiliary_head) if segmenter and model.with_auxiliary_head else 0
         encoder = count_operations(model.backbone, shape)[0] if segmenter else 0
-        _COUNTED[key] = parameters(model), auxiliary, *count_operations(model, shape), encoder
+        _COUNTED[key] = parameters(model), auxiliary, *count_operations(counted, shape), encoder
     return _COUNTED[key]
 
 
@@ -106,10 +109,23 @@ def image_size(cfg: Config) -> int:
     """Of a classifier's test images; of a segmenter's crops, as its test images are of any size."""
     if cfg.default_scope == 'mmseg':
         return cfg.data_preprocessor.size[0]
+    if 'test_dataloader' not in cfg:  # a pre-training
+        return cfg.model.backbone.img_size
     dataset = cfg.test_dataloader.dataset
     return dataset.get('img_size') or next(
         step.crop_size for step in dataset.pipeline if step.type == 'CenterCrop'
     )
+
+
+class Reconstruction(nn.Module):
+    """What a pre-training predicts, as a module to count."""
+
+    def __init__(self, model: nn.Module) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(self, images: Tensor) -> Tensor:
+        return self.model.reconstruct(images)[0]
 
 
 def parameters(module: nn.Module) -> int:

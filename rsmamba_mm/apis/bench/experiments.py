@@ -32,6 +32,7 @@ class Data:
         fetch (str): How to get it.
         size (int): Side of the test images in pixels, for what a model costs.
         left_out (Sequence[str]): Classes that do not count in means over classes. Defaults to none.
+        place (str): Its folder, where that is not of its name. Defaults to ''.
     """
 
     name: str
@@ -41,11 +42,12 @@ class Data:
     fetch: str
     size: int
     left_out: Sequence[str] = ()
+    place: str = ''
 
     @property
     def folder(self) -> Path:
         """Where the configs look for it."""
-        return Path(os.environ.get('RSMAMBA_DATA', 'data')) / self.name
+        return Path(os.environ.get('RSMAMBA_DATA', 'data')) / (self.place or self.name)
 
 
 @dataclass(frozen=True)
@@ -60,6 +62,9 @@ class Experiment:
         images_seen (int): Length of the training: images, each counted as often as it is seen.
         paper (Mapping[str, float]): Published figures in per cent by metric. Defaults to none.
         gpu (bool): Whether it is too large for a CPU. Defaults to False.
+        pretraining (str): Config of the pre-training that its backbone starts from, by the same seed.
+            Defaults to '', none.
+        pretraining_epochs (int): Its length. Defaults to 0.
     """
 
     name: str
@@ -69,6 +74,8 @@ class Experiment:
     images_seen: int
     paper: Mapping[str, float]
     gpu: bool = False
+    pretraining: str = ''
+    pretraining_epochs: int = 0
 
     @property
     def epochs(self) -> int:
@@ -148,7 +155,7 @@ def read_bench(folder: str | Path | None = None) -> Bench:
 
 
 def _data(path: Path, name: str, about: dict) -> Data:
-    _check_keys(path, name, about, {f.name for f in fields(Data)} - {'name'}, ('left_out',))
+    _check_keys(path, name, about, {f.name for f in fields(Data)} - {'name'}, ('left_out', 'place'))
     if set(about['images']) != set(PARTS):
         raise OptionError(f'{path}: {name}: images has a number for each of {", ".join(PARTS)}')
     unknown = [metric for metric in about['metrics'] if metric not in METRICS]
@@ -161,7 +168,7 @@ def _data(path: Path, name: str, about: dict) -> Data:
 
 def _experiment(path: Path, name: str, about: dict, data: Mapping[str, Data]) -> Experiment:
     keys = {f.name for f in fields(Experiment)} - {'name', 'data'} | {'dataset'}
-    _check_keys(path, name, about, keys, ('paper', 'gpu'))
+    _check_keys(path, name, about, keys, ('paper', 'gpu', 'pretraining', 'pretraining_epochs'))
     about = dict(about)
     dataset = about.pop('dataset')
     if dataset not in data:
@@ -173,6 +180,8 @@ def _experiment(path: Path, name: str, about: dict, data: Mapping[str, Data]) ->
             f'{path}: {name}: images_seen is a multiple of the {train} training images of {dataset}, such '
             f'as {below}; got {about["images_seen"]}'
         )
+    if bool(about.get('pretraining')) != (about.get('pretraining_epochs', 0) > 0):
+        raise OptionError(f'{path}: {name}: pretraining and pretraining_epochs come together')
     return Experiment(name, data=data[dataset], paper=about.pop('paper', None) or {}, **about)
 
 

@@ -156,6 +156,39 @@ class BenchHook(Hook):
             )
 
 
+@HOOKS.register_module()
+class PretrainingHook(Hook):
+    """Keep the figures of a pre-training, epoch by epoch, as :class:`BenchHook`; nothing is judged."""
+
+    priority = 'LOW'
+
+    def before_train(self, runner: Runner) -> None:
+        """Go on where an earlier process was cut."""
+        self.journal = Journal(runner.work_dir)
+        self.journal.cut(runner.epoch)
+
+    def before_train_epoch(self, runner: Runner) -> None:
+        """Begin a line of the journal."""
+        self._started, self._losses, self._images = time.perf_counter(), [], 0
+
+    def after_train_iter(
+        self, runner: Runner, batch_idx: int, data_batch: Any = None, outputs: dict | None = None
+    ) -> None:
+        """Keep the loss, and count the images."""
+        self._losses.append((outputs or {})['loss'].item())
+        self._images += len((data_batch or {})['inputs'])
+
+    def after_train_epoch(self, runner: Runner) -> None:
+        """Keep the epoch, and stop if the next one would end too late."""
+        seconds, loss = time.perf_counter() - self._started, float(np.mean(self._losses))
+        images = (runner.epoch + 1) * self._images
+        self.journal.add_epoch(runner.epoch + 1, images, seconds, loss)
+        deadline = runner.cfg.get('deadline')
+        if deadline is not None and time.time() + seconds > deadline:
+            loop: Any = runner.train_loop
+            loop.stop_training = True
+
+
 def _test_images(runner: Runner) -> Any:
     """The loader of the test part."""
     loop: Any = runner.test_loop

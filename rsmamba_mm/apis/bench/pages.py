@@ -136,7 +136,7 @@ def table(results: Results, names: Sequence[str], folder: Path) -> str:
         cells = [
             f'[{experiments[name].title}]({Path(link).as_posix()})',
             f'{row["parameters"] / 1e6:.2f} M',
-            f'{row["images_seen"]:,}',
+            images_seen(row),
             str(row['epochs']),
             f'{row["seconds"] / 60:.0f} min' + (f', {row["seeds"]} seeds' if row['seeds'] > 1 else ''),
             *(figure(results.row(name, 'held-out', m)) for m in metrics),
@@ -150,6 +150,12 @@ def table(results: Results, names: Sequence[str], folder: Path) -> str:
     machines = sorted({results.row(name, 'held-out', metrics[0])['machine'] for name in ran})
     rows = ''.join(f'| {" | ".join(cells)} |\n' for cells in lines).replace(' --- ', '---')
     return f'{rows}\nMachine: {"; ".join(machines)}.\n'
+
+
+def images_seen(row: dict) -> str:
+    """How many images a training saw, and how many without labels before it."""
+    before = row.get('pretraining_images')
+    return f'{row["images_seen"]:,}' + (f', {before:,} without labels before' if before else '')
 
 
 def figure(row: dict) -> str:

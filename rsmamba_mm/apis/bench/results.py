@@ -74,7 +74,8 @@ class Results:
         mean, low, high = estimate(counts, metric, counted)
         by_seed = [float(score(each.sum(0), metric, counted)) for each in counts]
         about, seeds = runs[0].about, len(runs)
-        return dict(
+        before = [run.about.get('pretraining') for run in runs]
+        row = dict(
             experiment=experiment.name,
             dataset=experiment.data.name,
             protocol=protocol,
@@ -88,11 +89,12 @@ class Results:
             epochs=about['epochs'],
             images_seen=about['images_seen'],
             machine=about['machine'],
-            seconds=round(float(np.mean([run.about['seconds'] for run in runs])), 1),
+            seconds=round(float(np.mean([total_seconds(run) for run in runs])), 1),
             command=f'python tools/reproduce.py {experiment.name}'
             + (f' --seeds {seeds}' if seeds > 1 else ''),
             commit=about['commit'],
         )
+        return row if before[0] is None else row | dict(pretraining_images=before[0]['images_seen'])
 
     def _pair(self, first: str, second: str) -> dict:
         """The difference of two models by the selecting metric, both selected on the held-out part."""
@@ -113,6 +115,11 @@ class Results:
             ci95=[low, high],
             better=first if low > 0 else second if high < 0 else None,
         )
+
+
+def total_seconds(run: Run) -> float:
+    """Time of a training, with the pre-training before it."""
+    return run.about['seconds'] + (run.about.get('pretraining') or dict(seconds=0))['seconds']
 
 
 def _counted(experiment: Experiment, run: Run) -> np.ndarray:

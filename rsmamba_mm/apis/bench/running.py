@@ -21,6 +21,7 @@ from .journal import Journal
 from .runs import RUN, read_run, record_run
 
 WORK = Path('work_dirs/bench')
+PRETRAINED = 'pretrained.pth'
 LOG = 'train.log'
 DERIVED = """\
 # written by tools/reproduce.py
@@ -34,6 +35,23 @@ custom_hooks = [
     *_base_.custom_hooks,
     dict(type='BenchHook', images={images!r}, metric={metric!r}, left_out={left_out!r}),
 ]
+{start}"""
+START = """\
+model = dict(
+    backbone=dict(
+        init_cfg=dict(_delete_=True, type='Pretrained', checkpoint={checkpoint!r}, prefix='backbone.')
+    )
+)
+"""
+PRETRAINING = """\
+# written by tools/reproduce.py
+_base_ = {base!r}
+
+randomness = dict(seed={seed})
+train_cfg = dict(max_epochs={epochs})
+default_hooks = dict(checkpoint=dict(interval=1, max_keep_ckpts=2))
+custom_imports = dict(imports=[*_base_.custom_imports.imports, 'rsmamba_mm.apis.bench.hooks'])
+custom_hooks = [*_base_.custom_hooks, dict(type='PretrainingHook')]
 """
 
 
@@ -120,18 +138,23 @@ def run_experiments(
 def _run(bench: Bench, experiment: Experiment, seed: int, deadline: float | None, work: Path, say) -> bool:
     """One run, from where it is to its end, or to the deadline."""
     folder, name = work_folder(experiment, seed, work), f'{experiment.name}, seed {seed}'
+    if experiment.pretraining and not _pretrain(experiment, seed, deadline, work, say):
+        return False
     before = state(bench, experiment, seed, work)
     if deadline is not None and before.epoch < experiment.epochs:
         needed = before.seconds / before.epoch if before.epoch else 0
         if time.time() + needed > deadline:
             say(f'{name}: no time left for an epoch ({needed:.0f} s): call again to go on')
             return False
-    config = derive_config(experiment, seed, folder)
+    config = derive_config(experiment, seed, folder, work)
     at = f'from epoch {before.epoch} of' if before.epoch else 'for'
     length = f'{experiment.epochs} epochs, {experiment.images_seen:,} images'
     say(f'{name}: training {at} {length}; log: {folder / LOG}')
     train(config, folder, deadline)
     journal = Journal(folder)
+    if experiment.pretraining:
+        before_it = pretraining_folder(experiment, seed, work)
+        journal.add_facts(pretraining=pretraining_of(experiment, Journal(before_it)))
     last = journal.rows[-1]
     if last['epoch'] < experiment.epochs or last['test'] is None:
         say(f'{name}: stopped at epoch {last["epoch"]} of {experiment.epochs}: call again to go on')
@@ -141,13 +164,59 @@ def _run(bench: Bench, experiment: Experiment, seed: int, deadline: float | None
     return True
 
 
-def derive_config(experiment: Experiment, seed: int, folder: Path) -> Path:
+def pretraining_folder(experiment: Experiment, seed: int, work: Path = WORK) -> Path:
+    """Where the pre-training of an experiment is: one for all that start from the same."""
+    name = f'{Path(experiment.pretraining).stem}-{experiment.pretraining_epochs}-epochs'
+    return work / 'pretraining' / name / f'seed{seed}'
+
+
+def pretraining_of(experiment: Experiment, journal: Journal) -> dict:
+    """What is kept of a pre-training."""
+    last = journal.rows[-1]
+    kept = {key: last[key] for key in ('images_seen', 'seconds', 'loss')}
+    return dict(config=experiment.pretraining, epochs=last['epoch'], **kept)
+
+
+def _pretrain(experiment: Experiment, seed: int, deadline: float | None, work: Path, say) -> bool:
+    """The pre-training of an experiment, from where it is to its end, or to the deadline."""
+    folder = pretraining_folder(experiment, seed, work)
+    if (folder / PRETRAINED).is_file():
+        return True
+    rows, length = Journal(folder).rows, experiment.pretraining_epochs
+    done = rows[-1]['epoch'] if rows else 0
+    needed = rows[-1]['seconds'] / done if done else 0
+    name = f'{experiment.name}, seed {seed}'
+    if deadline is not None and done < length and time.time() + needed > deadline:
+        say(f'{name}: no time left for an epoch of its pre-training ({needed:.0f} s): call again to go on')
+        return False
+    config = _written(
+        folder, PRETRAINING, base=_base(experiment, experiment.pretraining), seed=seed, epochs=length
+    )
+    say(f'{name}: pre-training from epoch {done} of {length}; log: {folder / LOG}')
+    train(config, folder, deadline)
+    rows = Journal(folder).rows
+    if rows[-1]['epoch'] < length:
+        say(f'{name}: stopped at epoch {rows[-1]["epoch"]} of {length} of its pre-training: call again')
+        return False
+    os.replace(folder / f'epoch_{length}.pth', folder / PRETRAINED)
+    return True
+
+
+def _base(experiment: Experiment, config: str) -> Path:
+    base = share() / config
+    if not base.is_file():
+        raise OptionError(f'{experiment.name}: config not found: {base}')
+    return base
+
+
+def derive_config(experiment: Experiment, seed: int, folder: Path, work: Path = WORK) -> Path:
     """Write the config that an experiment's is run by.
 
     Args:
         experiment (Experiment): The experiment.
         seed (int): Its seed.
         folder (Path): Folder of work for it.
+        work (Path): Folder of all, with its pre-training. Defaults to ``work_dirs/bench``.
 
     Returns:
         Path: The config.
@@ -155,19 +224,28 @@ def derive_config(experiment: Experiment, seed: int, folder: Path) -> Path:
     Raises:
         OptionError: If the folder has a run by another one.
     """
-    base = share() / experiment.config
-    if not base.is_file():
-        raise OptionError(f'{experiment.name}: config not found: {base}')
-    folder.mkdir(parents=True, exist_ok=True)
-    path = folder.with_suffix('.py')  # beside it: MMEngine writes the whole config into it
-    text = DERIVED.format(
-        base=os.path.relpath(base, path.parent),
+    start = ''
+    if experiment.pretraining:
+        checkpoint = (pretraining_folder(experiment, seed, work) / PRETRAINED).resolve()
+        start = START.format(checkpoint=str(checkpoint))
+    return _written(
+        folder,
+        DERIVED,
+        base=_base(experiment, experiment.config),
+        start=start,
         seed=seed,
         epochs=experiment.epochs,
         images=dict(experiment.data.images),
         metric=experiment.data.metrics[0],
         left_out=list(experiment.data.left_out),
     )
+
+
+def _written(folder: Path, template: str, base: Path, **settings) -> Path:
+    """A derived config beside its folder of work, for MMEngine writes the whole config into it."""
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder.with_suffix('.py')
+    text = template.format(base=os.path.relpath(base, path.parent), **settings)
     if path.is_file() and path.read_text() != text and Journal(folder).rows:
         raise OptionError(
             f'{folder} has a run of other settings ({path.name} beside it differs), which cannot be '

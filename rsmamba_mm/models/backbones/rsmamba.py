@@ -28,6 +28,7 @@ from ...layers.options import (
 from ...layers.tokens import CLS_POSITIONS
 from .checkpoint import refuse_other_architecture
 from .mamba_config import mixer_options
+from .pretrained import adopt_pretrained
 
 # released name -> (scan orders, how the paths are merged)
 PATH_TYPES = {
@@ -235,9 +236,9 @@ class RSMamba(BaseModule):
         x, grid = self.patch_embed(x)
         x = self.drop_after_pos(self._embed(x, grid))
         if self.training or self.eval_shuffles == 1 or not any_random(self.orders):
-            return self._run_blocks(x, grid, self._block_orders(grid, x.device))
+            return self.run_blocks(x, grid, self._block_orders(grid, x.device))
         runs = [
-            self._run_blocks(x, grid, self._block_orders(grid, x.device, draw))
+            self.run_blocks(x, grid, self._block_orders(grid, x.device, draw))
             for draw in range(self.eval_shuffles)
         ]
         return tuple(torch.stack(outs).mean(0) for outs in zip(*runs, strict=True))
@@ -292,7 +293,18 @@ class RSMamba(BaseModule):
         seed = self.shuffle_seed + draw
         return block_orders(self.orders, grid, device, self.training, self.num_layers, seed, slots)
 
-    def _run_blocks(self, x: Tensor, grid: tuple[int, int], block_orders: Tensor) -> tuple[Tensor, ...]:
+    def run_blocks(self, x: Tensor, grid: tuple[int, int], block_orders: Tensor) -> tuple[Tensor, ...]:
+        """Run the blocks on tokens that are embedded.
+
+        Args:
+            x (Tensor): ``(B, L, C)``, class tokens included.
+            grid (tuple[int, int]): Height and width of the token grid; of no matter to ``out_type='raw'``,
+                which takes any sequence.
+            block_orders (Tensor): ``(num_layers, K, L)`` int64.
+
+        Returns:
+            tuple[Tensor]: As :meth:`forward`.
+        """
         outs = []
         for i, orders in enumerate(block_orders):
             if self.with_cp and torch.is_grad_enabled():
@@ -404,6 +416,7 @@ class RSMamba(BaseModule):
 
     def _prepare_checkpoint(self, state_dict: dict, prefix: str, *_) -> None:
         """Resize a checkpoint's positions to this model's grid; refuse another architecture."""
+        adopt_pretrained(self, state_dict, prefix)
         key = f'{prefix}pos_embed'
         if key in state_dict and self.pos_embed is not None:
             state_dict[key] = self.positions.fit(state_dict[key])

@@ -25,6 +25,7 @@ SYSTEMS = (
     'manet',
     'pyramidmamba',
     'rest',
+    'roma',
     'rs3mamba',
     'rsmamba',
     'unetformer',
@@ -96,7 +97,7 @@ def model_of(converted: Converted) -> nn.Module:
     model = load_config(converted.config).model
     if not any(name.startswith('auxiliary_head.') for name in converted.state_dict):
         model.pop('auxiliary_head', None)
-    for name in HEADS:
+    for name in HEADS if converted.num_classes is not None else ():
         heads = model.get(name) or []
         for head in heads if isinstance(heads, list) else [heads]:
             head.num_classes = converted.num_classes

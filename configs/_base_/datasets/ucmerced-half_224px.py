@@ -1,0 +1,5 @@
+_base_ = ['./ucmerced-half.py', '../pipelines/scenes_224px.py']
+
+train_dataloader = dict(dataset=dict(pipeline={{_base_.train_pipeline}}))
+val_dataloader = dict(dataset=dict(pipeline={{_base_.test_pipeline}}))
+test_dataloader = dict(dataset=dict(pipeline={{_base_.test_pipeline}}))

@@ -1,0 +1,6 @@
+_base_ = [
+    '../_base_/models/roma-l.py',
+    '../_base_/datasets/unlabelled_192px.py',
+    '../_base_/schedules/roma_adamw.py',
+    '../_base_/pretraining_runtime.py',
+]
