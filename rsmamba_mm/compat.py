@@ -19,7 +19,7 @@ from pathlib import Path
 from types import ModuleType
 
 from .paths import share
-from .threads import be_considerate
+from .threads import limit_threads
 
 # distribution of the maintained fork -> distributions of upstream that bring the same module
 _RIVALS = {
@@ -42,7 +42,7 @@ def apply() -> None:
     Raises:
         RuntimeError: If OpenMMLab or OpenCV cannot work as installed. The message says what to do.
     """
-    be_considerate()
+    limit_threads()
     stack = check_stack()
     _check_opencv()
     _declare_torchvision_ops()

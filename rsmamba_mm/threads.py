@@ -1,8 +1,7 @@
-"""With how many threads to compute, and how they wait for each other: as the machine grants, not as it has.
+"""With how many threads to compute: as the machine grants, not as it has.
 
-PyTorch takes a thread for each processor that it may run on. It does not know of a container's share of
-them, nor that others compute beside it: its OpenMP runtime lets a thread that is done spin for a
-millisecond, on a processor that another one waits for. Importing this module does not import PyTorch.
+PyTorch takes a thread for each processor that it may run on, and does not know of a container's share of
+them. Importing this module does not import PyTorch.
 """
 
 from __future__ import annotations
@@ -12,9 +11,6 @@ import os
 import sys
 from pathlib import Path
 
-# Turns that a thread of GNU's OpenMP spins before it sleeps. Regions follow each other within microseconds
-# when nothing else runs; waiting longer only takes time from others. (Its own default is 300,000.)
-SPIN_COUNT = 10_000
 CGROUPS = Path('/sys/fs/cgroup')
 
 
@@ -23,18 +19,12 @@ def usable_cores() -> int:
     return max(1, math.ceil(min(_affinity(), _share())))
 
 
-def be_considerate() -> None:
-    """Let PyTorch compute with :func:`usable_cores` threads that do not spin for long.
-
-    Call it before PyTorch is imported; afterwards only the number of threads can be changed. What the
-    environment says of threads (``OMP_NUM_THREADS``, ``OMP_WAIT_POLICY``, ``GOMP_SPINCOUNT``) is left.
-    """
-    if 'OMP_WAIT_POLICY' not in os.environ:
-        os.environ.setdefault('GOMP_SPINCOUNT', str(SPIN_COUNT))
+def limit_threads() -> None:
+    """Let PyTorch compute with at most :func:`usable_cores` threads, unless ``OMP_NUM_THREADS`` is set."""
     cores = usable_cores()
     if 'OMP_NUM_THREADS' in os.environ or cores >= _affinity():
         return
-    os.environ['OMP_NUM_THREADS'] = str(cores)
+    os.environ['OMP_NUM_THREADS'] = str(cores)  # read when PyTorch is imported
     torch = sys.modules.get('torch')
     if torch is not None:
         torch.set_num_threads(min(cores, torch.get_num_threads()))

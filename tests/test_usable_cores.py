@@ -1,4 +1,4 @@
-"""Threads as a container grants them, and how they wait."""
+"""Threads as a container grants them, and how those of a training wait."""
 
 import os
 import subprocess
@@ -12,8 +12,7 @@ from rsmamba_mm import threads
 @pytest.fixture
 def many_cores(monkeypatch):
     monkeypatch.setattr(threads, '_affinity', lambda: 64)
-    for name in ('OMP_NUM_THREADS', 'OMP_WAIT_POLICY', 'GOMP_SPINCOUNT'):
-        monkeypatch.delenv(name, raising=False)
+    monkeypatch.delenv('OMP_NUM_THREADS', raising=False)
     # what is set is taken back at the end
     monkeypatch.setattr(threads.os, 'environ', dict(os.environ))
     monkeypatch.delitem(sys.modules, 'torch', raising=False)
@@ -57,16 +56,15 @@ def test_share_of_a_container(own, files, cores, groups, many_cores):
 
 def test_threads_of_a_small_container(groups, many_cores):
     groups('0::/', cpu_max='100000 100000\n')
-    threads.be_considerate()
+    threads.limit_threads()
     assert threads.os.environ['OMP_NUM_THREADS'] == '1'
-    assert threads.os.environ['GOMP_SPINCOUNT'] == str(threads.SPIN_COUNT)
 
 
 def test_what_the_environment_says_is_left(groups, many_cores):
     groups('0::/', cpu_max='100000 100000\n')
-    threads.os.environ.update(OMP_NUM_THREADS='8', OMP_WAIT_POLICY='ACTIVE')
-    threads.be_considerate()
-    assert threads.os.environ['OMP_NUM_THREADS'] == '8' and 'GOMP_SPINCOUNT' not in threads.os.environ
+    threads.os.environ['OMP_NUM_THREADS'] = '8'
+    threads.limit_threads()
+    assert threads.os.environ['OMP_NUM_THREADS'] == '8'
 
 
 def test_pytorch_that_is_there_already(groups, many_cores, monkeypatch):
@@ -77,18 +75,41 @@ def test_pytorch_that_is_there_already(groups, many_cores, monkeypatch):
 
     monkeypatch.setitem(sys.modules, 'torch', Torch)
     groups('0::/', cpu_max='200000 100000\n')
-    threads.be_considerate()
+    threads.limit_threads()
     assert Torch.threads == 2
 
 
+def run(code, **environment):
+    inherited = {name: os.environ[name] for name in os.environ if not name.startswith(('OMP', 'GOMP'))}
+    command = [sys.executable, '-c', code]
+    return subprocess.run(command, env={**inherited, **environment}, capture_output=True, text=True)
+
+
 @pytest.mark.slow
-def test_tools_set_it_before_pytorch_is_there():
-    code = (
+def test_it_is_set_before_pytorch_is_there():
+    ran = run(
         'import sys, rsmamba_mm.threads as t; assert "torch" not in sys.modules; t._share = lambda: 1.0; '
         't._affinity = lambda: 2; from rsmamba_mm import apis; import torch; print(torch.get_num_threads())'
     )
-    environment = {
-        name: value for name, value in os.environ.items() if not name.startswith(('OMP', 'GOMP'))
-    }
-    ran = subprocess.run([sys.executable, '-c', code], env=environment, capture_output=True, text=True)
     assert ran.stdout.split()[-1:] == ['1'], ran.stderr
+
+
+@pytest.mark.parametrize('given', [{}, {'OMP_WAIT_POLICY': 'ACTIVE'}, {'GOMP_SPINCOUNT': '9'}])
+def test_threads_of_a_training_sleep_while_they_wait(given):
+    ran = run(
+        'import os, sys, rsmamba_mm._considerate_threads; assert "torch" not in sys.modules; '
+        'print(*(os.environ.get(name) for name in ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT")))',
+        **given,
+    )
+    wanted = given or {'OMP_WAIT_POLICY': 'PASSIVE'}
+    assert ran.stdout.split() == [str(wanted.get(name)) for name in ('OMP_WAIT_POLICY', 'GOMP_SPINCOUNT')]
+
+
+@pytest.mark.parametrize('tool', ['train', 'demo', 'reproduce'])
+def test_tools_that_train_begin_with_it(tool, root):
+    imports = [
+        line for line in (root / 'tools' / f'{tool}.py').read_text().splitlines() if 'rsmamba_mm' in line
+    ]
+    assert next(line for line in imports if line.startswith(('import', 'from'))).startswith(
+        'import rsmamba_mm._considerate_threads'
+    )

@@ -17,6 +17,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import NamedTuple
 
+import rsmamba_mm._considerate_threads  # before PyTorch
 import rsmamba_mm._openmmlab  # noqa: F401 - cures come first
 
 import numpy as np

@@ -10,6 +10,7 @@ import argparse
 import json
 from pathlib import Path
 
+import rsmamba_mm._considerate_threads  # before PyTorch
 import rsmamba_mm._openmmlab  # noqa: F401 - cures come first
 
 from rsmamba_mm.apis.bench.checking import check_results, write_results

@@ -3,6 +3,8 @@
 
 import argparse
 
+import rsmamba_mm._considerate_threads  # noqa: F401 - before PyTorch
+
 from rsmamba_mm.apis import add_train_arguments, explained_faults, prepare_train
 from rsmamba_mm.errors import UserError
 
