@@ -268,15 +268,16 @@ def _library() -> ctypes.CDLL:
     return loaded
 
 
-def _keep_freed_memory(size: int = 2**30) -> None:
-    """Let the C library keep up to a gigabyte that was freed, instead of giving it back at once.
+def _keep_freed_memory(size: int = 2**30, largest: int = 2**26) -> None:
+    """Let the C library keep up to a gigabyte that was freed, in blocks up to ``largest``.
 
     PyTorch takes CPU memory from malloc, and glibc returns blocks of the size of activations to the
     system as soon as they are freed: every step then pays for fresh pages again, up to a fifth of its
-    time. Elsewhere than on glibc this does nothing.
+    time. Of still larger blocks, as sequences of 65,536 tokens need them, a few that lie kept and do not
+    fit would double what a process takes. Elsewhere than on glibc this does nothing.
     """
     mallopt = getattr(ctypes.CDLL(None), 'mallopt', None)
     if mallopt is not None:
         trim_threshold, mmap_threshold = -1, -3
         mallopt(trim_threshold, size)
-        mallopt(mmap_threshold, size)
+        mallopt(mmap_threshold, largest)
