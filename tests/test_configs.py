@@ -205,7 +205,7 @@ def test_config_trains_validates_and_tests(path, scene_folder, tmp_path):
 @pytest.mark.parametrize('path', CONFIGS, ids=lambda path: path.stem)
 def test_every_size_is_that_of_the_name(path):
     """224 px where the name has none; the test image is cut from one an eighth larger."""
-    size = int((re.search(r'(\d{2,3})(px|x\d{3}|$)', path.stem) or [0, 224])[1])
+    size = int((re.search(r'(\d{2,3}(?=px)|\d{3}(?=x\d{3}|$))', path.stem) or [0, 224])[1])
     cfg = Config.fromfile(path)
     transforms = {one.type: one for one in cfg.train_dataloader.dataset.pipeline}
     if cfg.default_scope == 'mmseg':

@@ -202,7 +202,7 @@ def test_a_base_that_the_environment_names_is_not_there(root, monkeypatch, tmp_p
     config = root / 'configs/baselines/resnet18_224px.py'
     message = (
         r'baseline_224px\.py: its base .*nowhere_224px\.py is not there\. .*SCENES is .nowhere.; it may be '
-        r'aid, .*resisc45, ucmerced\.'
+        r'aid, .*resisc45, ucmerced, ucmerced-half\.'
     )
     with pytest.raises(OptionError, match=message):
         load_config(parsed((config, 'x.pth'), tmp_path))
