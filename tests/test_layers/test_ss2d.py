@@ -210,7 +210,7 @@ def test_refusals():
         SS2D(16, d_state=0)
     with pytest.raises(ValueError, match='d_conv must be odd, got 4'):
         SS2D(16, d_conv=4)
-    with pytest.raises(ValueError, match=r"unknown scan order 'spiral'\. Known orders: cluster, column, col"):
+    with pytest.raises(ValueError, match=r"unknown scan order 'spiral'\. Known orders: cluster, column,"):
         SS2D(16, orders=['forward', 'spiral'])
     with pytest.raises(ValueError, match="SS2D: orders needs a list of scan orders, got 'snake'"):
         VSSBlock(16, orders='snake')
