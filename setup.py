@@ -2,8 +2,8 @@
 
 The wheel carries ``configs``, ``tools`` and ``model-index.yml`` in ``rsmamba_mm/.mim``, as the
 packages of OpenMMLab do. An editable install uses those of the source tree. Where
-``python -m rsmamba_mm.ops.build --portable`` has left libraries of the native CPU backend in the tree, the
-wheel carries them too and its tag names the platform; see ``make wheel``.
+``python -m rsmamba_mm.ops.build --portable`` has left the library of the native CPU backend in the tree,
+the wheel carries it too and its tag names the platform; see ``make wheel``.
 """
 
 import re
