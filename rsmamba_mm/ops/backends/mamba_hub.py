@@ -15,7 +15,7 @@ from importlib import import_module
 from pathlib import Path
 from types import ModuleType
 
-from .mamba_kernel import Kernel, MambaKernel, failure, first_line
+from .mamba_kernel import Kernel, MambaKernel, failure, first_line, stamp
 from .nvidia import no_device
 from .torch_chunked import conv_backward, conv_forward
 
@@ -76,7 +76,7 @@ def explain(error: Exception) -> str:
 def version() -> str:
     """Which build of the kernel it is: by all its files, of which the compiled one is the kernel."""
     files = sorted(file for file in _folder().rglob('*') if file.is_file() and file.suffix != '.pyc')
-    return ' '.join(f'{file} {file.stat().st_size} {file.stat().st_mtime_ns}' for file in files)
+    return ' '.join(map(stamp, files))
 
 
 def _folder() -> Path:

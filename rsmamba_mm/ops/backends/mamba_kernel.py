@@ -9,6 +9,7 @@ where they have the kernel from.
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
@@ -153,3 +154,8 @@ def failure(error: Exception) -> str:
 def first_line(error: BaseException) -> str:
     """An error's message, in one line."""
     return (str(error).strip() or type(error).__name__).splitlines()[0]
+
+
+def stamp(file: Path) -> str:
+    """Which build a file is."""
+    return f'{file} {file.stat().st_size} {file.stat().st_mtime_ns}'

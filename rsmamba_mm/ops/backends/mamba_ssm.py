@@ -8,7 +8,7 @@ from types import ModuleType
 
 import torch
 
-from .mamba_kernel import Kernel, MambaKernel, failure, first_line
+from .mamba_kernel import Kernel, MambaKernel, failure, first_line, stamp
 from .nvidia import no_device
 from .torch_chunked import conv_backward, conv_forward
 
@@ -70,8 +70,7 @@ def explain(error: Exception) -> str:
 
 def version() -> str:
     """Which build of the kernel it is."""
-    file = Path(str(_extension().__file__))
-    return f'{file} {file.stat().st_size} {file.stat().st_mtime_ns}'
+    return stamp(Path(str(_extension().__file__)))
 
 
 def _import_failure(error: ImportError) -> str:

@@ -85,14 +85,13 @@ def compile_portable() -> Path:
     cxx = _needed_compiler()
     shutil.rmtree(PORTABLE, ignore_errors=True)  # one of other sources
     PORTABLE.mkdir()
-    _compile(cxx, _portable_path())
-    return _portable_path()
+    target = _portable_path()
+    _compile(cxx, target)
+    return target
 
 
 def _portable_path() -> Path:
-    flags = [' '.join(each) for each in INSTRUCTIONS.values()]
-    digest = hashlib.sha256('\0'.join([*FLAGS, *flags, *_sources()]).encode())
-    return PORTABLE / f'scan_cpu_{digest.hexdigest()[:16]}.so'
+    return PORTABLE / f'scan_cpu_{_digest()}.so'
 
 
 def _compiled_library() -> Path:
@@ -125,10 +124,14 @@ def _needed_compiler() -> str:
 
 def _fingerprint(cxx: str) -> str:
     """What the compiled library depends on."""
-    flags = [' '.join(each) for each in INSTRUCTIONS.values()]
     processor = '' if X86 else _processor()
-    parts = [*FLAGS, *flags, torch.__version__, torch.__file__, platform.machine(), processor, cxx]
-    return hashlib.sha256('\0'.join([*parts, *_sources()]).encode()).hexdigest()[:16]
+    return _digest(torch.__version__, torch.__file__, platform.machine(), processor, cxx)
+
+
+def _digest(*parts: str) -> str:
+    """Of sources and flags, and of what else a library depends on."""
+    flags = [' '.join(each) for each in INSTRUCTIONS.values()]
+    return hashlib.sha256('\0'.join([*FLAGS, *flags, *parts, *_sources()]).encode()).hexdigest()[:16]
 
 
 def _sources() -> list[str]:

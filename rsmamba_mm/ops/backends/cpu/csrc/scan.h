@@ -65,6 +65,13 @@ struct Task {
   }
 };
 
+// The larger one of a size and |x|; a NaN is the largest
+template <class T>
+inline Vec<T> larger(Vec<T> size, Vec<T> x) {
+  const Vec<T> of_x = x < T(0) ? -x : x;
+  return of_x <= size ? size : of_x;
+}
+
 // A block of channels of a task
 template <class T>
 struct Block {
@@ -93,9 +100,8 @@ struct Block {
     Vec<T> largest{};
     for (int64_t n = 0; n < s.shape.states; ++n) {
       const T* p = s.A + task.k * s.A_path + n * s.shape.channels + channel;
-      A[n] = load(p, lanes) * T(1.4426950408889634);
-      const Vec<T> size = A[n] < T(0) ? -A[n] : A[n];
-      largest = size <= largest ? largest : size;  // a NaN is the largest
+      A[n] = load(p, lanes) * T(kLog2E);
+      largest = larger<T>(largest, A[n]);
     }
     return largest;
   }
@@ -131,8 +137,7 @@ struct Block {
         delta[t] = raw;
         if (slope) slope[t] = Vec<T>{} + T(1);
       }
-      const Vec<T> size = delta[t] < T(0) ? -delta[t] : delta[t];
-      largest = size <= largest ? largest : size;
+      largest = larger<T>(largest, delta[t]);
     }
     largest *= largest_A;
     bool tame = true;

@@ -112,6 +112,8 @@ inline Vec<float> negative(Vec<float> x) { return (Vec<float>)((VecInt)x | 0x800
 inline Vec<double> negative(Vec<double> x) { return x > 0 ? -x : x; }
 inline Vec<double> at_least(Vec<double> x, double low) { return x < low ? Vec<double>{} + low : x; }
 
+constexpr double kLog2E = 1.4426950408889634;
+
 // Products x y between these have a power of two that is a normal number, also times the polynomial below
 constexpr float kLowest = -125.0f, kHighest = 127.0f;
 
@@ -169,7 +171,7 @@ inline Vec<double> exp2(Vec<double> x, Vec<double> y) {
 
 template <class T>
 inline Vec<T> exp(Vec<T> x) {
-  return exp2<false>(x, Vec<T>{} + T(1.4426950408889634));
+  return exp2<false>(x, Vec<T>{} + T(kLog2E));
 }
 
 // log(1 + e) for e in [0, 1] to 2e-7, relative: e times a polynomial of degree 8, minimax with p(0) = 1
@@ -192,12 +194,12 @@ inline Vec<double> log1p(Vec<double> e) {
 
 template <class T>
 inline Vec<T> sigmoid(Vec<T> x) {
-  return T(1) / (T(1) + exp2<false>(x, Vec<T>{} - T(1.4426950408889634)));
+  return T(1) / (T(1) + exp2<false>(x, Vec<T>{} - T(kLog2E)));
 }
 
 template <class T>
 inline Vec<T> silu(Vec<T> x) {
-  return x / (T(1) + exp2<false>(x, Vec<T>{} - T(1.4426950408889634)));
+  return x / (T(1) + exp2<false>(x, Vec<T>{} - T(kLog2E)));
 }
 
 // as torch.nn.functional.softplus, linear above 20, where float32 cannot tell it from x; and its slope, the
