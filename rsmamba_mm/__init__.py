@@ -54,6 +54,7 @@ _LAZY = {
     'RESISC45': 'rsmamba_mm.datasets',
     'RSClsDataset': 'rsmamba_mm.datasets',
     'RandomBandGain': 'rsmamba_mm.datasets',
+    'RandomTranspose': 'rsmamba_mm.datasets',
     'SceneFolder': 'rsmamba_mm.datasets',
     'SkipFaulty': 'rsmamba_mm.datasets',
     'SyntheticScenes': 'rsmamba_mm.datasets',

@@ -28,6 +28,7 @@ from .transforms import (
     LoadPaletteAnnotations,
     LoadSceneImage,
     RandomBandGain,
+    RandomTranspose,
     read_bands,
 )
 from .ucmerced import UCMerced
@@ -46,6 +47,7 @@ __all__ = [
     'NativeMosaic',
     'RSClsDataset',
     'RandomBandGain',
+    'RandomTranspose',
     'SceneFolder',
     'SkipFaulty',
     'SyntheticScene',

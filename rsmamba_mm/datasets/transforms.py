@@ -280,3 +280,33 @@ class RandomBandGain(BaseTransform):
 
     def __repr__(self) -> str:
         return f'{type(self).__name__}(shared={self.shared}, per_band={self.per_band}, prob={self.prob})'
+
+
+@TRANSFORMS.register_module()
+class RandomTranspose(BaseTransform):
+    """Exchange rows and columns: with flips in both directions, all eight ways that a view from above lies.
+
+    Args:
+        prob (float): How often it is applied. Defaults to 0.5.
+
+    Raises:
+        ValueError: If ``prob`` is not in [0, 1].
+    """
+
+    def __init__(self, prob: float = 0.5) -> None:
+        if not 0 <= prob <= 1:
+            raise ValueError(f'RandomTranspose: prob is in [0, 1], got {prob}')
+        self.prob = prob
+
+    def transform(self, results: dict) -> dict:
+        """Change ``img``, and ``gt_seg_map`` where there is one."""
+        if np.random.random() >= self.prob:
+            return results
+        for key in ('img', 'gt_seg_map'):
+            if results.get(key) is not None:
+                results[key] = np.ascontiguousarray(results[key].swapaxes(0, 1))
+        results['img_shape'] = results['img'].shape[:2]
+        return results
+
+    def __repr__(self) -> str:
+        return f'{type(self).__name__}(prob={self.prob})'

@@ -12,6 +12,7 @@ from .msaa import MultiScaleAggregation
 from .padding import pad_end, pad_to_multiple
 from .scan_orders import any_random, block_orders, known_orders
 from .ss2d import DIRECTIONS, SS2D, Mlp, VSSBlock
+from .stem import ConvStem, LocalMix
 from .swiglu import SwiGLU
 from .tokens import ClassSlots
 from .weighted_fusion import FeatureRefinement, WeightedFusion
@@ -23,11 +24,13 @@ __all__ = [
     'ChannelGate',
     'ChannelSelfAttention',
     'ClassSlots',
+    'ConvStem',
     'FeatureRefinement',
     'GatedSS2D',
     'GlobalLocalAttention',
     'GlobalLocalBlock',
     'LinearAttention',
+    'LocalMix',
     'Mlp',
     'MultiPathMamba',
     'MultiScaleAggregation',

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from mmengine.registry import TRANSFORMS
 
-from rsmamba_mm.datasets import LoadGeoImage, LoadSceneImage, RandomBandGain
+from rsmamba_mm.datasets import LoadGeoImage, LoadSceneImage, RandomBandGain, RandomTranspose
 
 BANDS = np.random.default_rng(0).integers(0, 10_000, (4, 12, 20), np.uint16)
 
@@ -97,6 +97,17 @@ def test_gain_keeps_the_type_and_its_range():
     assert RandomBandGain(1, 1, prob=0)(dict(img=image))['img'] is image
     with pytest.raises(ValueError, match=r'prob is in \[0, 1\], got .*prob=2'):
         RandomBandGain(prob=2)
+
+
+def test_rows_and_columns_are_exchanged_with_the_labels():
+    results = dict(img=np.arange(24).reshape(2, 4, 3), gt_seg_map=np.arange(8).reshape(2, 4))
+    turned = RandomTranspose(1)(dict(results))
+    assert turned['img_shape'] == (4, 2)
+    np.testing.assert_array_equal(turned['img'][3, 1], results['img'][1, 3])
+    np.testing.assert_array_equal(turned['gt_seg_map'], results['gt_seg_map'].T)
+    assert RandomTranspose(0)(dict(results))['img'] is results['img']
+    with pytest.raises(ValueError, match=r'RandomTranspose: prob is in \[0, 1\], got -1'):
+        RandomTranspose(-1)
 
 
 @pytest.mark.parametrize('name', ['LoadSceneImage', 'LoadGeoImage', 'RandomBandGain'])

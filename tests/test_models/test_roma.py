@@ -234,6 +234,10 @@ def test_marks_are_of_the_turned_patches():
             'with 1 class tokens, but pre-training',
         ),
         (
+            dict(backbone=dict(RSMAMBA, **CAUSAL, local_kernel=3)),
+            'RoMA: RSMamba has a stem or a local_kernel, which look at the neighbours of a cluster',
+        ),
+        (
             dict(backbone=dict(out_type='featmap')),
             "RoMA: ClusterMamba must have out_type='raw', got 'featmap'",
         ),

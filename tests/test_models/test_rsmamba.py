@@ -113,6 +113,31 @@ class TestRSMamba(ModelTester):
         return [(batch, 32)]
 
 
+class TestRSMambaForSmallData(ModelTester):
+    config = dict(
+        type='RSMamba',
+        arch=TINY,
+        img_size=64,
+        stem=dict(widths=(8, 16, 24), depths=(0, 1, 0)),
+        local_kernel=3,
+        cls_position='middle',
+        out_type='featmap',
+    )
+    sizes = [(64, 64), (100, 72)]
+    refusals = [
+        (dict(patch_cfg=dict(stride=8)), ValueError, 'RSMamba: a stem takes the place of the patches'),
+        (dict(stem=dict(width=(8,))), ValueError, r"RSMamba: stem={'width': \(8,\)} is refused"),
+        (dict(stem=dict(widths=())), ValueError, 'ConvStem: widths lists one or more integers, each 1 or'),
+        (dict(stem=dict(depths=(1, 1))), ValueError, 'ConvStem: depths lists 3 integers, each 0 or more'),
+        (dict(stem=dict(act_cfg=dict(type='No'))), ValueError, 'ConvStem: norm_cfg or act_cfg=.* refused'),
+        (dict(local_kernel=2), ValueError, 'LocalMix: kernel_size must be odd, got 2'),
+        (dict(local_kernel=-1), ValueError, 'LocalMix: kernel_size must be a positive integer, got -1'),
+    ]
+
+    def shapes(self, batch, size):
+        return [(batch, 32, -(-size[0] // 8), -(-size[1] // 8))]
+
+
 IMAGES = torch.rand(2, 3, 64, 64, generator=torch.Generator().manual_seed(0))
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,8 @@ from .scores import METRICS
 
 RESULTS = Path('docs/results')
 FILE = 'experiments.yml'
+OPTIONAL = ('paper', 'gpu', 'pretraining', 'pretraining_epochs', 'options')
+FIXED = {'randomness', 'custom_imports', 'custom_hooks'}  # what the bench adds to
 PARTS = ('train', 'held_out', 'test')
 
 
@@ -65,6 +67,8 @@ class Experiment:
         pretraining (str): Config of the pre-training that its backbone starts from, by the same seed.
             Defaults to '', none.
         pretraining_epochs (int): Its length. Defaults to 0.
+        options (Mapping): Settings that differ from those of the config, nested as they are there.
+            Defaults to none.
     """
 
     name: str
@@ -76,6 +80,7 @@ class Experiment:
     gpu: bool = False
     pretraining: str = ''
     pretraining_epochs: int = 0
+    options: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def epochs(self) -> int:
@@ -168,8 +173,10 @@ def _data(path: Path, name: str, about: dict) -> Data:
 
 def _experiment(path: Path, name: str, about: dict, data: Mapping[str, Data]) -> Experiment:
     keys = {f.name for f in fields(Experiment)} - {'name', 'data'} | {'dataset'}
-    _check_keys(path, name, about, keys, ('paper', 'gpu', 'pretraining', 'pretraining_epochs'))
+    _check_keys(path, name, about, keys, OPTIONAL)
     about = dict(about)
+    if fixed := sorted(FIXED & set(about.get('options') or ())):
+        raise OptionError(f'{path}: {name}: options cannot set {", ".join(fixed)}: write a config for it')
     dataset = about.pop('dataset')
     if dataset not in data:
         raise OptionError(f'{path}: {name}: dataset is one of {", ".join(data)}, got {dataset!r}')

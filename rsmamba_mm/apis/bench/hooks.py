@@ -89,13 +89,14 @@ class BenchHook(Hook):
         self._held_out: list[JudgedImage] = []
 
     def after_val_iter(self, runner: Runner, batch_idx: int, data_batch=None, outputs=None) -> None:
-        """Keep what was said of the held-out images."""
+        """Keep what was said of the held-out images, and after the last of them judge the test part."""
         self._held_out.extend(self._counted(judge_samples(outputs or (), IGNORED, len(self._held_out))))
+        if batch_idx + 1 == len(runner.val_dataloader):  # here, for averaged weights leave after the epoch
+            self._test = list(self._counted(judge_images(runner.model, _test_images(runner), IGNORED)))
 
     def after_val_epoch(self, runner: Runner, metrics: dict | None = None) -> None:
-        """Judge the test part, keep all figures, and the model if it is the best on the held-out part."""
-        test = list(self._counted(judge_images(runner.model, _test_images(runner), IGNORED)))
-        judged = dict(held_out=self._held_out, test=test)
+        """Keep all figures, and the model if it is the best on the held-out part."""
+        judged = dict(held_out=self._held_out, test=self._test)
         arrays = {part: np.stack([image.prediction for image in images]) for part, images in judged.items()}
         figures = {part: self._figure(array) for part, array in arrays.items()}
         names = {

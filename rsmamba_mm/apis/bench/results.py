@@ -135,6 +135,7 @@ def _verify(experiment: Experiment, seed: int, run: Run) -> None:
         seed=seed,
         epochs=experiment.epochs,
         images_seen=experiment.images_seen,
+        options=dict(experiment.options) or None,
         selected={protocol: select(run.log, part) for protocol, part in PROTOCOLS.items()},
     )
     expected |= {

@@ -7,8 +7,9 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from copy import deepcopy
 from pathlib import Path
 from typing import NamedTuple
 
@@ -27,22 +28,9 @@ DERIVED = """\
 # written by tools/reproduce.py
 _base_ = {base!r}
 
-randomness = dict(seed={seed})
-train_cfg = dict(type='ExactTrainLoop', max_epochs={epochs})
-default_hooks = dict(checkpoint=dict(interval=1, max_keep_ckpts=2, save_best=None))
 custom_imports = dict(imports=[*_base_.custom_imports.imports, 'rsmamba_mm.apis.bench.hooks'])
-custom_hooks = [
-    *_base_.custom_hooks,
-    dict(type='BenchHook', images={images!r}, metric={metric!r}, left_out={left_out!r}),
-]
-{start}"""
-START = """\
-model = dict(
-    backbone=dict(
-        init_cfg=dict(_delete_=True, type='Pretrained', checkpoint={checkpoint!r}, prefix='backbone.')
-    )
-)
-"""
+custom_hooks = [*_base_.custom_hooks, {hook!r}]
+{settings}"""
 PRETRAINING = """\
 # written by tools/reproduce.py
 _base_ = {base!r}
@@ -224,21 +212,38 @@ def derive_config(experiment: Experiment, seed: int, folder: Path, work: Path = 
     Raises:
         OptionError: If the folder has a run by another one.
     """
-    start = ''
+    settings = dict(
+        randomness=dict(seed=seed),
+        train_cfg=dict(type='ExactTrainLoop', max_epochs=experiment.epochs),
+        default_hooks=dict(checkpoint=dict(interval=1, max_keep_ckpts=2, save_best=None)),
+    )
+    _merge(settings, deepcopy(experiment.options))
     if experiment.pretraining:
-        checkpoint = (pretraining_folder(experiment, seed, work) / PRETRAINED).resolve()
-        start = START.format(checkpoint=str(checkpoint))
-    return _written(
-        folder,
-        DERIVED,
-        base=_base(experiment, experiment.config),
-        start=start,
-        seed=seed,
-        epochs=experiment.epochs,
+        checkpoint = str((pretraining_folder(experiment, seed, work) / PRETRAINED).resolve())
+        start = dict(_delete_=True, type='Pretrained', checkpoint=checkpoint, prefix='backbone.')
+        _merge(settings, dict(model=dict(backbone=dict(init_cfg=start))))
+    hook = dict(
+        type='BenchHook',
         images=dict(experiment.data.images),
         metric=experiment.data.metrics[0],
         left_out=list(experiment.data.left_out),
     )
+    return _written(
+        folder,
+        DERIVED,
+        base=_base(experiment, experiment.config),
+        hook=hook,
+        settings=''.join(f'{name} = {value!r}\n' for name, value in settings.items()),
+    )
+
+
+def _merge(settings: dict, more: Mapping) -> None:
+    """Put nested settings into others, in place."""
+    for name, value in more.items():
+        if isinstance(value, Mapping) and isinstance(settings.get(name), dict):
+            _merge(settings[name], value)
+        else:
+            settings[name] = value
 
 
 def _written(folder: Path, template: str, base: Path, **settings) -> Path:

@@ -72,6 +72,7 @@ def record_run(bench: Bench, experiment: Experiment, seed: int, journal: Journal
     about = dict(
         experiment=experiment.name,
         config=experiment.config,
+        **(dict(options=dict(experiment.options)) if experiment.options else {}),
         dataset=experiment.data.name,
         seed=seed,
         command=f'python tools/reproduce.py {experiment.name}' + (f' --seeds {seed + 1}' if seed else ''),

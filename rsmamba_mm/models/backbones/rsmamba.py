@@ -14,7 +14,16 @@ from mmengine.utils import to_2tuple
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
-from ...layers import ClassSlots, MultiPathMamba, TokenPositions, any_random, block_orders, known_orders
+from ...layers import (
+    ClassSlots,
+    ConvStem,
+    LocalMix,
+    MultiPathMamba,
+    TokenPositions,
+    any_random,
+    block_orders,
+    known_orders,
+)
 from ...layers.embed import PE_TYPES, RESIZE_MODES
 from ...layers.options import (
     check_images,
@@ -82,6 +91,11 @@ class RSMamba(BaseModule):
         interpolate_mode (str): How positions are resized. Defaults to ``'bicubic'``.
         patch_cfg (dict): Other options of mmcv's ``PatchEmbed``. The stride is half the patch size
             unless it is given here, as in all released configs. Defaults to an empty dict.
+        stem (dict, optional): Options of a :class:`~rsmamba_mm.layers.ConvStem` that makes the tokens in
+            place of the patch embedding; not in the paper, for small data. Defaults to None.
+        local_kernel (int): Side of a depthwise convolution of the patch tokens on their grid before each
+            block (:class:`~rsmamba_mm.layers.LocalMix`), 0 for none; not in the paper, for small data.
+            Defaults to 0.
         layer_cfgs (dict | Sequence[dict]): Options of all mixers or of each, by the names of
             :class:`rsmamba_mm.layers.MultiPathMamba` or of the released configs. Defaults to an empty
             dict.
@@ -130,6 +144,8 @@ class RSMamba(BaseModule):
         frozen_stages: int = -1,
         interpolate_mode: str = 'bicubic',
         patch_cfg: dict = dict(),  # noqa: B006 - never written to
+        stem: dict | None = None,
+        local_kernel: int = 0,
         layer_cfgs: dict | Sequence[dict] = dict(),  # noqa: B006 - never written to
         with_cp: bool = False,
         shuffle_seed: int = 0,
@@ -140,6 +156,7 @@ class RSMamba(BaseModule):
         name = type(self).__name__
         arch = self._arch_settings(arch)
         self.embed_dims, self.num_layers = arch['embed_dims'], arch['num_layers']
+        self.in_channels = in_channels
         check_sizes(name, in_channels=in_channels)
         check_sides(name, img_size=img_size, patch_size=patch_size)
         check_numbers(name, below=1, drop_rate=drop_rate, drop_path_rate=drop_path_rate)
@@ -168,17 +185,9 @@ class RSMamba(BaseModule):
         self.shuffle_seed = shuffle_seed
         self.eval_shuffles = eval_shuffles
 
-        kernel = to_2tuple(patch_size)
-        defaults = dict(kernel_size=kernel, stride=tuple(max(1, size // 2) for size in kernel), bias=False)
-        with naming(f'{name}: patch_cfg', patch_cfg):
-            self.patch_embed = PatchEmbed(
-                in_channels=in_channels,
-                embed_dims=self.embed_dims,
-                input_size=to_2tuple(img_size),
-                **{**defaults, **patch_cfg},
-            )
-            check_sides('PatchEmbed', dilation=tuple(self.patch_embed.projection.dilation))
-        self.patch_resolution = self.patch_embed.init_out_size
+        self.patch_embed, self.patch_resolution = self._embedding(
+            in_channels, to_2tuple(img_size), to_2tuple(patch_size), patch_cfg, stem
+        )
 
         num_cls = self.slots.count
         self.num_extra_tokens = num_cls  # asked for by mmpretrain's vis_cam
@@ -198,6 +207,9 @@ class RSMamba(BaseModule):
                 nn.Sequential(nn.Linear(paths * self.embed_dims, paths, bias=False), nn.Softmax(dim=-1))
                 for _ in options
             )
+        with naming(f'{name}: local_kernel', local_kernel):
+            mixes = [LocalMix(self.embed_dims, local_kernel) for _ in options] if local_kernel != 0 else []
+        self.local_mixes = ModuleList(mixes)
         last = max(1, self.num_layers - 1)
         rates = [drop_path_rate * i / last for i in range(self.num_layers)]
         self.drop_paths = ModuleList(DropPath(rate) if rate else nn.Identity() for rate in rates)
@@ -232,7 +244,7 @@ class RSMamba(BaseModule):
         Raises:
             ValueError: If the images have other bands.
         """
-        check_images(type(self).__name__, x, self.patch_embed.projection.in_channels)
+        check_images(type(self).__name__, x, self.in_channels)
         x, grid = self.patch_embed(x)
         x = self.drop_after_pos(self._embed(x, grid))
         if self.training or self.eval_shuffles == 1 or not any_random(self.orders):
@@ -269,7 +281,7 @@ class RSMamba(BaseModule):
         # the shared PreNorm serves the first block as well as the last
         if name.startswith('pre_norm') and not isinstance(self.pre_norm, ModuleList):
             return 0, depths
-        if name.startswith(('layers.', 'gate_layers.', 'pre_norm.')):
+        if name.startswith(('layers.', 'gate_layers.', 'local_mixes.', 'pre_norm.')):
             return int(name.split('.')[1]) + 1, depths
         return depths - 1, depths
 
@@ -307,6 +319,9 @@ class RSMamba(BaseModule):
         """
         outs = []
         for i, orders in enumerate(block_orders):
+            if len(self.local_mixes):
+                patches, cls_tokens = self.slots.split(x)
+                x = self.slots.insert(self.local_mixes[i](patches, grid), cls_tokens)
             if self.with_cp and torch.is_grad_enabled():
                 x = checkpoint(self._block, x, orders, i, use_reentrant=False)
             else:
@@ -347,6 +362,28 @@ class RSMamba(BaseModule):
             if not is_integer(value) or value < 1:
                 raise ValueError(f'{name}: arch {key} must be a positive integer, got {value!r}')
         return dict(arch)
+
+    def _embedding(
+        self, in_channels: int, img_size: tuple, patch_size: tuple, patch_cfg: dict, stem: dict | None
+    ) -> tuple[nn.Module, tuple[int, int]]:
+        """What makes tokens of an image, and the grid of those of one of ``img_size``."""
+        name = type(self).__name__
+        if stem is not None:
+            if patch_cfg:
+                raise ValueError(f'{name}: a stem takes the place of the patches: leave patch_cfg out')
+            with naming(f'{name}: stem', stem):
+                embed = ConvStem(in_channels, self.embed_dims, **stem)
+            return embed, embed.grid(*img_size)
+        defaults = dict(stride=tuple(max(1, size // 2) for size in patch_size), bias=False)
+        with naming(f'{name}: patch_cfg', patch_cfg):
+            embed = PatchEmbed(
+                in_channels=in_channels,
+                embed_dims=self.embed_dims,
+                input_size=img_size,
+                **{'kernel_size': patch_size, **defaults, **patch_cfg},
+            )
+            check_sides('PatchEmbed', dilation=tuple(embed.projection.dilation))
+        return embed, embed.init_out_size
 
     def _layer_options(self, layer_cfgs: dict | Sequence[dict], arch: dict) -> list[dict]:
         """Options of each mixer by its own argument names."""
@@ -395,7 +432,7 @@ class RSMamba(BaseModule):
         if n < 1:
             return []
         modules = [self.patch_embed, self.drop_after_pos]
-        blocks = [self.layers, self.gate_layers, self.drop_paths]
+        blocks = [self.layers, self.gate_layers, self.local_mixes, self.drop_paths]
         if isinstance(self.pre_norm, ModuleList):
             blocks.append(self.pre_norm)
         else:
@@ -424,7 +461,7 @@ class RSMamba(BaseModule):
             self,
             state_dict,
             prefix,
-            required=('layers.', 'gate_layers.', 'patch_embed.'),
+            required=('layers.', 'gate_layers.', 'local_mixes.', 'patch_embed.'),
         )
 
 

@@ -11,6 +11,7 @@ from mmengine.registry import MODELS
 from mmpretrain.models.selfsup import BaseSelfSupervisor
 from torch import Tensor, nn
 
+from ...layers import ConvStem
 from ...layers.options import check_images, check_sizes
 from ...ops.orders import cluster_order, invert_orders, kept
 from ..backbones.pretrained import mark
@@ -219,6 +220,11 @@ def check_encoder(backbone: nn.Module) -> None:
             "patches, shows it the future. Set ClusterMamba's mode='pretrain', or RSMamba's "
             "path_type=['forward'] and cls_position='none'; fine-tuning from the checkpoint may have all "
             'paths'
+        )
+    if isinstance(backbone.patch_embed, ConvStem) or len(backbone.local_mixes):
+        raise ValueError(
+            f'RoMA: {name} has a stem or a local_kernel, which look at the neighbours of a cluster, and '
+            'those are what is to be predicted: leave both out'
         )
     if backbone.out_type != 'raw':
         raise ValueError(f"RoMA: {name} must have out_type='raw', got {backbone.out_type!r}")
