@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 from bench_miniature import add_run, make_bench, train_here
+from mmengine.config import Config
 
 from rsmamba_mm.apis.bench import running
 from rsmamba_mm.apis.bench.checking import check_results, write_results
@@ -241,6 +242,31 @@ def test_the_budget_and_the_settings_of_a_run(bench, tmp_path, monkeypatch):
         run(read_bench(tmp_path), tmp_path / 'work')
 
 
+def test_options_of_the_data_and_of_the_experiment_reach_the_training(bench, tmp_path):
+    stem = 'model: {backbone: {stem: {widths: [8, 16]}, local_kernel: 3}}'
+    replace(tmp_path / 'experiments.yml', 'images_seen: 32}', f'images_seen: 32, options: {{{stem}}}}}')
+    replace(
+        tmp_path / 'experiments.yml',
+        '    size: 64\n',
+        '    size: 64\n    options: {train_cfg: {val_interval: 4}}\n',
+    )
+    (tmp_path / 'work').mkdir()
+    bench = read_bench(tmp_path)
+    config = Config.fromfile(
+        running.derive_config(bench.experiments['other'], 3, tmp_path / 'work/other', tmp_path / 'work')
+    )
+    assert config.model.backbone.stem == dict(widths=[8, 16]) and config.model.backbone.img_size == 64
+    assert (config.randomness.seed, config.train_cfg.max_epochs, config.train_cfg.val_interval) == (3, 4, 4)
+    assert [hook.type for hook in config.custom_hooks].count('BenchHook') == 1
+    kept = add_run(bench, 'other', 20, tmp_path / 'work')
+    assert json.loads((kept / 'run.json').read_text())['options']['model']['backbone']['local_kernel'] == 3
+    replace(tmp_path / 'experiments.yml', 'local_kernel: 3', 'local_kernel: 5')
+    with pytest.raises(
+        OptionError, match=r"other.seed0.run.json: options is .*'local_kernel': 3.*not .*: 5"
+    ):
+        Results(read_bench(tmp_path))
+
+
 @pytest.mark.parametrize(
     ('old', 'new', 'said'),
     [
@@ -254,6 +280,11 @@ def test_the_budget_and_the_settings_of_a_run(bench, tmp_path, monkeypatch):
         ('fetch:', 'fetsh:', r"scenes has an unknown entry 'fetsh'; did you mean fetch\?"),
         ('    size: 64\n', '', 'scenes lacks size'),
         ('- [small, other]', '- [smal, other]', r"no experiment 'smal' in .*; did you mean small\?"),
+        (
+            'images_seen: 32}',
+            'images_seen: 32, options: {randomness: {seed: 1}}}',
+            'other: options cannot set randomness: write a config for it',
+        ),
         ('train: 8, ', '', 'scenes: images has a number for each of train, held_out, test'),
     ],
 )

@@ -35,6 +35,8 @@ class Data:
         size (int): Side of the test images in pixels, for what a model costs.
         left_out (Sequence[str]): Classes that do not count in means over classes. Defaults to none.
         place (str): Its folder, where that is not of its name. Defaults to ''.
+        options (Mapping): Settings that differ from those of the configs, nested as they are there.
+            Defaults to none.
     """
 
     name: str
@@ -45,6 +47,7 @@ class Data:
     size: int
     left_out: Sequence[str] = ()
     place: str = ''
+    options: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def folder(self) -> Path:
@@ -160,7 +163,10 @@ def read_bench(folder: str | Path | None = None) -> Bench:
 
 
 def _data(path: Path, name: str, about: dict) -> Data:
-    _check_keys(path, name, about, {f.name for f in fields(Data)} - {'name'}, ('left_out', 'place'))
+    _check_keys(
+        path, name, about, {f.name for f in fields(Data)} - {'name'}, ('left_out', 'place', 'options')
+    )
+    _check_options(path, name, about)
     if set(about['images']) != set(PARTS):
         raise OptionError(f'{path}: {name}: images has a number for each of {", ".join(PARTS)}')
     unknown = [metric for metric in about['metrics'] if metric not in METRICS]
@@ -175,8 +181,7 @@ def _experiment(path: Path, name: str, about: dict, data: Mapping[str, Data]) ->
     keys = {f.name for f in fields(Experiment)} - {'name', 'data'} | {'dataset'}
     _check_keys(path, name, about, keys, OPTIONAL)
     about = dict(about)
-    if fixed := sorted(FIXED & set(about.get('options') or ())):
-        raise OptionError(f'{path}: {name}: options cannot set {", ".join(fixed)}: write a config for it')
+    _check_options(path, name, about)
     dataset = about.pop('dataset')
     if dataset not in data:
         raise OptionError(f'{path}: {name}: dataset is one of {", ".join(data)}, got {dataset!r}')
@@ -190,6 +195,11 @@ def _experiment(path: Path, name: str, about: dict, data: Mapping[str, Data]) ->
     if bool(about.get('pretraining')) != (about.get('pretraining_epochs', 0) > 0):
         raise OptionError(f'{path}: {name}: pretraining and pretraining_epochs come together')
     return Experiment(name, data=data[dataset], paper=about.pop('paper', None) or {}, **about)
+
+
+def _check_options(path: Path, name: str, about: Mapping) -> None:
+    if fixed := sorted(FIXED & set(about.get('options') or ())):
+        raise OptionError(f'{path}: {name}: options cannot set {", ".join(fixed)}: write a config for it')
 
 
 def _check_keys(path: Path, name: str, about: Any, known: set[str], optional: Sequence[str]) -> None:

@@ -217,7 +217,8 @@ def derive_config(experiment: Experiment, seed: int, folder: Path, work: Path = 
         train_cfg=dict(type='ExactTrainLoop', max_epochs=experiment.epochs),
         default_hooks=dict(checkpoint=dict(interval=1, max_keep_ckpts=2, save_best=None)),
     )
-    _merge(settings, deepcopy(experiment.options))
+    for options in (experiment.data.options, experiment.options):
+        _merge(settings, deepcopy(options))
     if experiment.pretraining:
         checkpoint = str((pretraining_folder(experiment, seed, work) / PRETRAINED).resolve())
         start = dict(_delete_=True, type='Pretrained', checkpoint=checkpoint, prefix='backbone.')
