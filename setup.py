@@ -84,7 +84,7 @@ setup(
     ],
     python_requires='>=3.10,<3.13',
     packages=find_packages(include=['rsmamba_mm', 'rsmamba_mm.*']),
-    package_data={'rsmamba_mm': ['py.typed', '**/*.cpp', '**/*.h', f'{LIBRARIES}/*.so']},
+    package_data={'rsmamba_mm': ['py.typed', '**/*.cpp', '**/*.h', 'zoo/*/*', f'{LIBRARIES}/*.so']},
     install_requires=read_requirements('runtime'),
     extras_require={name: read_requirements(name) for name in EXTRAS},
     distclass=DistributionWithLibraries,

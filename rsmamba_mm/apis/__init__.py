@@ -21,6 +21,7 @@ from .publishing import load_pretrained, publish_model
 from .receptive_field import effective_receptive_field, field_sides
 from .results import ImagePrediction, LandCoverPrediction, ScenePrediction
 from .runner import prepare_test, prepare_train
+from .zoo import zoo_models
 
 # public name -> the module that defines it, which needs the extra `geo`
 _GEO = {
@@ -58,6 +59,7 @@ __all__ = [
     'prepare_train',
     'publish_model',
     'record_gates',
+    'zoo_models',
 ]
 
 

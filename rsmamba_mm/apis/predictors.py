@@ -20,6 +20,7 @@ from .inference import ImagePredictor
 from .preflight import is_segmenter
 from .results import ImagePrediction
 from .runner import read_config
+from .zoo import published_files
 
 Image = str | Path | np.ndarray
 HALVES = dict(float16=torch.float16, bfloat16=torch.bfloat16)
@@ -58,11 +59,13 @@ class _Model(ImagePredictor):
     def __init__(
         self,
         config: str | Path,
-        checkpoint: str | Path,
+        checkpoint: str | Path | None = None,
         device: str | None = None,
         cfg_options: dict | None = None,
         half: str | None = None,
     ) -> None:
+        if checkpoint is None:
+            config, checkpoint = published_files(config)
         if half is not None and half not in HALVES:
             raise OptionError(f'half: {" or ".join(HALVES)}, got {half!r}')
         super().__init__(str(config), str(checkpoint), device, cfg_options)
@@ -148,8 +151,9 @@ class SceneClassifier(_Model):
     """A trained classifier of scenes: ``SceneClassifier(config, checkpoint)(images, batch_size=8)``.
 
     Args:
-        config (str | Path): Config file.
-        checkpoint (str | Path): Checkpoint of its model.
+        config (str | Path): Config file; or a model that the package carries, see
+            :func:`~rsmamba_mm.apis.zoo_models`, or the folder of a published one, which need no checkpoint.
+        checkpoint (str | Path, optional): Checkpoint of the config's model. Defaults to None.
         device (str, optional): Such as ``'cpu'`` or ``'cuda:1'``. Defaults to None, a GPU if there is one.
         cfg_options (dict, optional): Entries of the config to override. Defaults to None.
         half (str, optional): ``'float16'`` or ``'bfloat16'``, in which PyTorch's autocast computes what
@@ -189,8 +193,9 @@ class LandCoverSegmenter(_Model):
     """A trained segmenter of land cover: ``LandCoverSegmenter(config, checkpoint)(image)``.
 
     Args:
-        config (str | Path): Config file.
-        checkpoint (str | Path): Checkpoint of its model.
+        config (str | Path): Config file; or a model that the package carries, see
+            :func:`~rsmamba_mm.apis.zoo_models`, or the folder of a published one, which need no checkpoint.
+        checkpoint (str | Path, optional): Checkpoint of the config's model. Defaults to None.
         device (str, optional): Such as ``'cpu'`` or ``'cuda:1'``. Defaults to None, a GPU if there is one.
         cfg_options (dict, optional): Entries of the config to override. Defaults to None.
         half (str, optional): ``'float16'`` or ``'bfloat16'``, in which PyTorch's autocast computes what

@@ -29,6 +29,7 @@ from ..models.released import count_parameters, verify_tensors
 from ..safe_loading import load, save_safetensors
 from .preflight import existing, is_segmenter
 from .runner import read_config
+from .zoo import ZOO, zoo_models
 
 WEIGHTS, CONFIG, CARD = 'model.safetensors', 'config.json', 'README.md'
 
@@ -41,6 +42,7 @@ def publish_model(
     metrics: Mapping[str, float] | None = None,
     command: str | None = None,
     license: str | None = None,
+    half: bool = False,
 ) -> Path:
     """Write a model for others: its tensors alone, its config as plain values, and a model card.
 
@@ -57,6 +59,8 @@ def publish_model(
         command (str, optional): That of the training, for the card. Defaults to None, as a training of
             ``tools/train.py`` left it beside the checkpoint.
         license (str, optional): Of the weights, as an SPDX identifier. Defaults to None, not said.
+        half (bool): Whether the weights are written as float16, in half the bytes; a model that loads them
+            computes in float32 as ever. Defaults to False.
 
     Returns:
         Path: The folder.
@@ -76,6 +80,8 @@ def publish_model(
         for name, tensor in _weights(read, ema, checkpoint).items()
         if not name.startswith('auxiliary_head.')
     }
+    if half:
+        state_dict = {name: t.half() if t.is_floating_point() else t for name, t in state_dict.items()}
     try:
         verify_tensors(state_dict, _build(plain))
     except OptionError as error:
@@ -120,7 +126,9 @@ def load_pretrained(source: str | Path, device: str | torch.device = 'cpu') -> n
     """Load a model that :func:`publish_model` wrote; nothing of the folder is run.
 
     Args:
-        source (str | Path): The folder, or the id of one on Hugging Face's hub, such as ``'owner/model'``.
+        source (str | Path): The folder, a model that the package carries
+            (:func:`~rsmamba_mm.apis.zoo_models`), or the id of one on Hugging Face's hub, such as
+            ``'owner/model'``.
         device (str | torch.device): Defaults to ``'cpu'``.
 
     Returns:
@@ -169,6 +177,8 @@ def _fetched(source: str | Path) -> Path:
     folder = Path(source)
     if folder.is_dir():
         return folder
+    if str(source) in zoo_models():
+        return ZOO / str(source)
     if not re.fullmatch(r'[\w.-]+/[\w.-]+', str(source)) or str(source).startswith('.'):
         raise MissingDataError(
             f'no published model: {source} is no folder, and no id of the form owner/model'

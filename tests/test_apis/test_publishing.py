@@ -95,6 +95,33 @@ def test_load_pretrained(published):
         assert inference_model(model, image).pred_sem_seg.data.shape == (1, 128, 128)
 
 
+def test_a_model_that_the_package_carries(trained, tmp_path, monkeypatch):
+    from rsmamba_mm.apis import LandCoverSegmenter, SceneClassifier, publishing, zoo
+
+    folder = publish_model(*trained, tmp_path / 'zoo', half=True)
+    folder = folder.rename(folder.with_name('tiny'))
+    whole = publish_model(*trained, tmp_path) / 'model.safetensors'
+    assert (folder / 'model.safetensors').stat().st_size < 0.6 * whole.stat().st_size
+    for module in (zoo, publishing):
+        monkeypatch.setattr(module, 'ZOO', tmp_path / 'zoo')
+    assert zoo.zoo_models() == ['tiny']
+    kind = SceneClassifier if 'rsmamba/' in trained[0] else LandCoverSegmenter
+    image = np.random.default_rng(0).integers(0, 256, (128, 128, 3), np.uint8)
+    model, full = kind('tiny', device='cpu'), kind(*trained, device='cpu')
+    assert next(model.model.parameters()).dtype == torch.float32 and model.classes == full.classes
+    assert load_pretrained('tiny').dataset_meta['classes'] == model.classes
+    if kind is SceneClassifier:
+        assert torch.allclose(model.scores([image]), full.scores([image]), atol=1e-2)
+    else:
+        assert (model(image).labels == full(image).labels).mean() > 0.9
+    for source, message in (
+        ('tinny', r'tinny is no model of the package, nor a folder of .*: did you mean tiny\?'),
+        (trained[0], r'a config needs a checkpoint beside it: name both'),
+    ):
+        with pytest.raises(OptionError, match=message):
+            kind(source)
+
+
 def test_last_step(trained, tmp_path):
     folder = publish_model(*trained, tmp_path, ema='last')
     assert all(not t.any() for t in load_pretrained(folder).parameters())

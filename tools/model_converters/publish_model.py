@@ -43,12 +43,20 @@ def main() -> None:
         '--command', help='of the training, for the card (default: as the training left it)'
     )
     parser.add_argument('--license', metavar='SPDX', help='of the weights, such as CC-BY-4.0')
+    parser.add_argument('--half', action='store_true', help='write the weights as float16')
     parser.add_argument('--allow-pickle', action=AllowPickle, help='let the checkpoint run code')
     args = parser.parse_args()
     try:
         metrics = None if args.metrics is None else _metrics(args.metrics)
         folder = publish_model(
-            args.config, args.checkpoint, args.out_dir, args.ema, metrics, args.command, args.license
+            args.config,
+            args.checkpoint,
+            args.out_dir,
+            args.ema,
+            metrics,
+            args.command,
+            args.license,
+            args.half,
         )
     except UserError as error:
         parser.error(str(error))
