@@ -29,8 +29,11 @@ datasets:
 experiments:
   small: {{title: Small, config: {config}, dataset: scenes, images_seen: 32, paper: {{accuracy: 90.5}}}}
   other: {{title: Other, config: {config}, dataset: scenes, images_seen: 32}}
+  third: {{title: Third, config: {config}, dataset: scenes, images_seen: 32}}
 compared:
   - [small, other]
+questions:
+  third: {{title: 'Is the third better?', experiments: [small, third]}}
 readmes: [page.md]
 """
 PAGE = 'Before\n\n<!-- results: small other -->\n<!-- end of results -->\n\nAfter\n'

@@ -2,7 +2,7 @@
 
 from .analysis import plot_complexity, plot_curves, plot_receptive_field
 from .classification import draw_scores, plot_confusion_matrix, plot_predictions, write_class_table
-from .costs import plot_costs
+from .costs import plot_answer, plot_costs
 from .gates import draw_gates
 from .learning_curve import plot_learning_curve, read_curve
 from .segmentation import (
@@ -20,6 +20,7 @@ __all__ = [
     'draw_land_cover',
     'draw_scores',
     'overlay_classes',
+    'plot_answer',
     'plot_complexity',
     'plot_confusion_matrix',
     'plot_costs',

@@ -1,4 +1,4 @@
-"""How good models are over what they cost."""
+"""How good models are: over what they cost, and beside one another."""
 
 from __future__ import annotations
 
@@ -52,4 +52,32 @@ def plot_costs(points: Sequence[dict], out: str | Path, digest: str) -> Path:
         axes[0].set_ylabel(f'{shown[0]["metric"]} (%), 95 % interval')
         axes[0].set_title(data, loc='left')
         axes[-1].legend(fontsize=8, loc='upper left', bbox_to_anchor=(1.02, 1))  # beside the points
+    return save_figure(figure, out, Description=digest)
+
+
+def plot_answer(rows: Sequence[dict], out: str | Path, digest: str) -> Path:
+    """A line for each model that a question was asked of: its figure and interval, beside the first one's.
+
+    Args:
+        rows (Sequence[dict]): Of each model ``title``, ``metric``, ``mean`` and ``ci95`` in per cent,
+            ``seeds`` and the ``question``.
+        out (str | Path): The picture to write, a PNG.
+        digest (str): What tells the rows apart, for the picture's text ``Description``.
+
+    Returns:
+        Path: The picture.
+    """
+    figure = Figure(figsize=(9, 1.4 + 0.34 * len(rows)), layout='constrained')
+    axis = figure.subplots()
+    for place, row in enumerate(rows):
+        low, high = row['ci95']
+        errors = [[row['mean'] - low], [high - row['mean']]]
+        axis.errorbar(row['mean'], place, xerr=errors, fmt='o', capsize=3, color=f'C{min(place, 1)}')
+    axis.axvline(rows[0]['mean'], color='C0', linewidth=1, linestyle=':')
+    seeds = [f'{row["title"]} ({row["seeds"]} seeds)' if row['seeds'] > 1 else row['title'] for row in rows]
+    axis.set_yticks(range(len(rows)), seeds)
+    axis.invert_yaxis()
+    axis.grid(alpha=0.3, axis='x')
+    axis.set(xlabel=f'{rows[0]["metric"]} (%), 95 % interval')
+    axis.set_title(rows[0]['question'], loc='left')
     return save_figure(figure, out, Description=digest)

@@ -177,6 +177,25 @@ def test_better_is_said_where_the_interval_says_so(bench, tmp_path):
     assert 'Other is better than Small (Small − Other: -' in (tmp_path / 'README.md').read_text()
 
 
+def test_a_question_has_a_table_and_a_picture(bench, tmp_path):
+    add_run(bench, 'small', 12, tmp_path / 'work')
+    write_results(bench)
+    add_run(bench, 'third', 22, tmp_path / 'work')
+    write_results(bench)
+    page = (tmp_path / 'README.md').read_text()
+    scenes, question = page.split('## Is the third better?')
+    assert 'Third' not in scenes and '![macro F1 of each, with its interval](third.png)' in question
+    first, third = (line for line in question.splitlines() if line.startswith(('| Small', '| Third')))
+    assert first.endswith('|  |') and re.search(r'\| \+41\.\d\d \[\+2', third), third
+    check_results(bench)
+    add_run(bench, 'third', 21, tmp_path / 'work')
+    with pytest.raises(OptionError, match=r'third\.png was not drawn from these figures'):
+        check_results(bench)
+    replace(tmp_path / 'experiments.yml', '[small, third]', '[small]')
+    with pytest.raises(OptionError, match='third: experiments names two or more, each once'):
+        read_bench(tmp_path)
+
+
 def test_the_best_model_in_time(bench, tmp_path):
     add_run(bench, 'small', 20, tmp_path / 'work')
     add_run(bench, 'other', 21, tmp_path / 'work')

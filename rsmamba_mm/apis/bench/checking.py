@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Callable, Iterator
 from itertools import zip_longest
 from pathlib import Path
 
 from PIL import Image
 
 from ...errors import OptionError
-from ...visualization import plot_costs
+from ...visualization import plot_answer, plot_costs
 from .experiments import Bench
-from .pages import JSON, PAIRS, PICTURE, SPEED, render
+from .pages import JSON, PAIRS, PICTURE, SPEED, answered, render
 from .results import Results
 from .scores import METRICS
 
@@ -35,9 +36,9 @@ def write_results(bench: Bench) -> list[Path]:
         if not path.is_file() or path.read_text(encoding='utf-8') != text:
             path.write_text(text, encoding='utf-8')
             changed.append(path)
-    points, picture = cost_points(results, speed), bench.folder / PICTURE
-    if points and _drawn(picture) != _digest(points):
-        changed.append(plot_costs(points, picture, _digest(points)))
+    for picture, draw, shown in _pictures(results, speed):
+        if _drawn(picture) != _digest(shown):
+            changed.append(draw(shown, picture, _digest(shown)))
     return changed
 
 
@@ -56,9 +57,9 @@ def check_results(bench: Bench) -> None:
         found = path.read_text(encoding='utf-8') if path.is_file() else ''
         if found != text:
             wrong.append(f'{path}: {_difference(path, found, text)}')
-    points, picture = cost_points(results, speed), bench.folder / PICTURE
-    if points and _drawn(picture) != _digest(points):
-        wrong.append(f'{picture} was not drawn from these figures')
+    for picture, _, shown in _pictures(results, speed):
+        if _drawn(picture) != _digest(shown):
+            wrong.append(f'{picture} was not drawn from these figures')
     if wrong:
         raise OptionError(
             'the logs do not give what is written; python tools/reproduce.py --render writes it anew:\n  '
@@ -93,6 +94,18 @@ def cost_points(results: Results, speed: dict | None) -> list[dict]:
                 )
             )
     return points
+
+
+def _pictures(results: Results, speed: dict | None) -> Iterator[tuple[Path, Callable, list[dict]]]:
+    """Each picture, what draws it, and the figures that it shows."""
+    folder = results.bench.folder
+    if points := cost_points(results, speed):
+        yield folder / PICTURE, plot_costs, points
+    for question in results.bench.questions:
+        if rows := answered(results, question):
+            about = dict(metric=METRICS[rows[0]['metric']], question=question.title)
+            shown = [{key: row[key] for key in ('title', 'mean', 'ci95', 'seeds')} | about for row in rows]
+            yield folder / f'{question.name}.png', plot_answer, shown
 
 
 def _difference(path: Path, found: str, given: str) -> str:

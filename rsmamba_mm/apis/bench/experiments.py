@@ -92,19 +92,43 @@ class Experiment:
 
 
 @dataclass(frozen=True)
+class Question:
+    """What some experiments on the same data were run to tell.
+
+    Attributes:
+        name (str): Its name.
+        title (str): The question.
+        experiments (Sequence[str]): Names; the others are compared with the first.
+    """
+
+    name: str
+    title: str
+    experiments: Sequence[str]
+
+    @property
+    def pairs(self) -> list[tuple[str, str]]:
+        """Each of the others and the first."""
+        first, *others = self.experiments
+        return [(other, first) for other in others]
+
+
+@dataclass(frozen=True)
 class Bench:
     """All experiments, and where their results lie.
 
     Attributes:
         folder (Path): Folder of ``experiments.yml``, the runs, and what is made of them.
         experiments (Mapping[str, Experiment]): By name, in the order of the file.
-        compared (Sequence[tuple[str, str]]): Pairs of experiments on the same data.
+        compared (Sequence[tuple[str, str]]): Pairs of experiments on the same data; those of the questions
+            are among them.
+        questions (Sequence[Question]): In the order of the file.
         readmes (Sequence[Path]): Pages that have tables of results between marks.
     """
 
     folder: Path
     experiments: Mapping[str, Experiment]
     compared: Sequence[tuple[str, str]]
+    questions: Sequence[Question]
     readmes: Sequence[Path]
 
     def find(self, names: Sequence[str]) -> list[Experiment]:
@@ -144,15 +168,19 @@ def read_bench(folder: str | Path | None = None) -> Bench:
     if not path.is_file():
         raise MissingDataError(f'{path.resolve()} is not there: it names the experiments of the bench')
     read = yaml.safe_load(path.read_text(encoding='utf-8'))
-    _check_keys(path, 'the file', read, {'datasets', 'experiments', 'compared', 'readmes'}, ())
+    _check_keys(path, 'the file', read, {'datasets', 'experiments', 'compared', 'questions', 'readmes'}, ())
     data = {name: _data(path, name, about) for name, about in read['datasets'].items()}
     experiments = {
         name: _experiment(path, name, about, data) for name, about in read['experiments'].items()
     }
+    questions = [_question(path, name, about) for name, about in (read.get('questions') or {}).items()]
+    pairs = [(first, second) for first, second in read.get('compared') or ()]
+    pairs += [pair for question in questions for pair in question.pairs]
     bench = Bench(
         folder,
         experiments,
-        [(first, second) for first, second in read.get('compared') or ()],
+        list(dict.fromkeys(pairs)),
+        questions,
         [Path(os.path.normpath(folder / readme)) for readme in read.get('readmes') or ()],
     )
     for pair in bench.compared:
@@ -195,6 +223,13 @@ def _experiment(path: Path, name: str, about: dict, data: Mapping[str, Data]) ->
     if bool(about.get('pretraining')) != (about.get('pretraining_epochs', 0) > 0):
         raise OptionError(f'{path}: {name}: pretraining and pretraining_epochs come together')
     return Experiment(name, data=data[dataset], paper=about.pop('paper', None) or {}, **about)
+
+
+def _question(path: Path, name: str, about: dict) -> Question:
+    _check_keys(path, name, about, {'title', 'experiments'}, ())
+    if len(set(about['experiments'])) < max(2, len(about['experiments'])):
+        raise OptionError(f'{path}: {name}: experiments names two or more, each once')
+    return Question(name, **about)
 
 
 def _check_options(path: Path, name: str, about: Mapping) -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from ...errors import OptionError
 from ...paths import share
-from .experiments import FILE, PARTS, Data
+from .experiments import FILE, PARTS, Data, Question
 from .results import Results
 from .scores import METRICS
 
@@ -89,10 +89,18 @@ def page(results: Results, speed: dict | None) -> str:
     for data in dict.fromkeys(experiment.data.name for experiment in bench.experiments.values()):
         names = [name for name, each in bench.experiments.items() if each.data.name == data]
         about = bench.experiments[names[0]].data
+        asked = {pair for question in bench.questions for pair in question.pairs}
+        names = [name for name in names if name not in {first for first, _ in asked}]
         parts.append(f'\n## {about.title}\n\n{sizes(about)}\n\n{table(results, names, bench.folder)}')
-        said = [compared(results, pair) for pair in results.pairs if pair['first'] in names]
+        said = [
+            compared(results, pair)
+            for pair in results.pairs
+            if pair['first'] in names and (pair['first'], pair['second']) not in asked
+        ]
         if said:
             parts.append('\n' + ''.join(f'- {sentence}\n' for sentence in said))
+    for question in bench.questions:
+        parts.append(f'\n## {question.title}\n\n{answer(results, question)}')
     if results.rows and speed:
         parts.append(
             f'\n## What it costs\n\n![accuracy over time, parameters and operations]({PICTURE})\n\n'
@@ -150,6 +158,45 @@ def table(results: Results, names: Sequence[str], folder: Path) -> str:
     machines = sorted({results.row(name, 'held-out', metrics[0])['machine'] for name in ran})
     rows = ''.join(f'| {" | ".join(cells)} |\n' for cells in lines).replace(' --- ', '---')
     return f'{rows}\nMachine: {"; ".join(machines)}.\n'
+
+
+def answered(results: Results, question: Question) -> list[dict]:
+    """Of the experiments of a question that have run the figures, with the difference from the first; none
+    where there is nothing to compare yet."""
+    first, *others = question.experiments
+    if first not in results.runs or not results.runs.keys() & set(others):
+        return []
+    metric = results.bench.experiments[first].data.metrics[0]
+    pairs = {(pair['first'], pair['second']): pair for pair in results.pairs}
+    return [
+        results.row(name, 'held-out', metric)
+        | dict(title=results.bench.experiments[name].title, pair=pairs.get((name, first)))
+        for name in (first, *others)
+        if name in results.runs
+    ]
+
+
+def answer(results: Results, question: Question) -> str:
+    """What the experiments of a question say: picture and table; how to run them if they have not."""
+    rows, data = answered(results, question), results.bench.experiments[question.experiments[0]].data
+    if not rows:
+        return 'Not answered yet: `python tools/reproduce.py ' + ' '.join(question.experiments) + '`\n'
+    metric = METRICS[data.metrics[0]]
+    lines = [
+        f'{data.title}. The last column is the difference from the first row, by the paired bootstrap.\n\n'
+        f'![{metric} of each, with its interval]({question.name}.png)\n\n'
+        f'| model | parameters | images seen | time | {metric} | difference |\n|---|---|---|---|---|---|\n'
+    ]
+    for row in rows:
+        said, seeds = '', f', {row["seeds"]} seeds' if row['seeds'] > 1 else ''
+        if row['pair']:
+            low, high = row['pair']['ci95']
+            said = f'{row["pair"]["difference"]:+.2f} [{low:+.2f}, {high:+.2f}]'
+        lines.append(
+            f'| {row["title"]} | {row["parameters"] / 1e6:.2f} M | {images_seen(row)} '
+            f'| {row["seconds"] / 60:.0f} min{seeds} | {figure(row)} | {said} |\n'
+        )
+    return ''.join(lines)
 
 
 def images_seen(row: dict) -> str:
