@@ -76,8 +76,7 @@ def plot_answer(rows: Sequence[dict], out: str | Path, digest: str) -> Path:
     axis.axvline(rows[0]['mean'], color='C0', linewidth=1, linestyle=':')
     seeds = [f'{row["title"]} ({row["seeds"]} seeds)' if row['seeds'] > 1 else row['title'] for row in rows]
     axis.set_yticks(range(len(rows)), seeds)
-    axis.invert_yaxis()
     axis.grid(alpha=0.3, axis='x')
-    axis.set(xlabel=f'{rows[0]["metric"]} (%), 95 % interval')
+    axis.set(xlabel=f'{rows[0]["metric"]} (%), 95 % interval', ylim=(len(rows) - 0.5, -0.5))
     axis.set_title(rows[0]['question'], loc='left')
     return save_figure(figure, out, Description=digest)
