@@ -19,12 +19,13 @@ PORTABLE := rsmamba_mm/ops/backends/cpu/lib
 
 MAIN := .venv/.installed
 APP := .venv/.app
+DOCS := .venv/.docs
 UPSTREAM := .venv-upstream/.installed
 AUDIT := .venv-audit/.installed
 
 .DEFAULT_GOAL := help
 .PHONY: help demo app test test-fast test-upstream reliability reliability-full sanitize coverage lint format audit \
-	wheel clean
+	wheel docs docs-links clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 22
@@ -72,6 +73,13 @@ format: $(MAIN) ## put the style right
 	@.venv/bin/ruff format .
 	@.venv/bin/clang-format -i $(CPP)
 
+docs: $(DOCS) ## build the site into build/docs; a warning is an error
+	@.venv/bin/python -m sphinx -q -W --keep-going -c docs . build/docs
+	@echo build/docs/docs/index.html
+
+docs-links: $(DOCS) ## look up the addresses that the pages link to
+	@.venv/bin/python -m sphinx -q -b linkcheck -c docs . build/links
+
 audit: $(MAIN) $(AUDIT) ## look up vulnerabilities, write dist/sbom.cdx.json, check the licences
 	@.venv-audit/bin/python tools/audit.py .venv
 
@@ -89,6 +97,7 @@ clean: ## remove the environments, builds and caches
 
 $(MAIN): EXTRAS := mm,geo,export,tests
 $(APP): EXTRAS := mm,geo,app
+$(DOCS): EXTRAS := mm,geo,docs
 $(UPSTREAM): EXTRAS := openmmlab,geo,tests
 
 define INSTALL
@@ -114,7 +123,7 @@ $(MAIN) $(UPSTREAM): setup.py $(wildcard requirements/*.txt)
 	$(INSTALL)
 	@touch $@
 
-$(APP): $(MAIN)
+$(APP) $(DOCS): $(MAIN)
 	$(INSTALL)
 	@touch $@
 

@@ -17,7 +17,7 @@ from setuptools.command.build_py import build_py
 ROOT = Path(__file__).parent
 MIM = ('configs', 'tools', 'model-index.yml')
 LIBRARIES = 'ops/backends/cpu/lib'
-EXTRAS = ('mm', 'openmmlab', 'cuda', 'geo', 'export', 'app', 'tests')
+EXTRAS = ('mm', 'openmmlab', 'cuda', 'geo', 'export', 'app', 'docs', 'tests')
 
 
 class BuildWithConfigs(build_py):

@@ -41,6 +41,7 @@ interval of their difference, by the paired bootstrap, leaves out 0.
 The length of a training is stated in images seen, so a slow machine gives the same figure; the time is
 the clock's, whatever else the machine did.
 
+<!-- not run: measures for minutes -->
 ```bash
 python tools/reproduce.py --list                # what there is, and how far it is
 python tools/reproduce.py NAME --dry-run        # what would run, how long it took, and what is missing

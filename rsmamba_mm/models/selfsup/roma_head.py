@@ -23,7 +23,8 @@ class RoMAHead(MAEPretrainHead):
 
     - ``'pooled'``: the means of their tokens, a coarser scale;
     - ``'matched'``: all their pixels. It is the loss of the tokens with other weights, and says nothing
-    new; - ``'released'``: as the authors' code has it, which lays predictions in the order of clusters on
+      new;
+    - ``'released'``: as the authors' code has it, which lays predictions in the order of clusters on
       the grid as if they were in the order of rows, and compares them, channel by channel, with targets
       token by token: pixels with unrelated ones. For parity alone;
     - ``'none'``.
