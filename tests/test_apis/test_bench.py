@@ -81,6 +81,18 @@ def test_a_run_that_was_cut_gives_the_same_figures(bench, tmp_path, monkeypatch)
     assert list(judged) == ['epoch_002.npz', 'epoch_004.npz']
     kept = bench.run_folder(bench.experiments['small'], 0)
     predictions = (kept / 'predictions.csv').read_bytes()
+    again = 'images_seen: 32, weights_of: small, options: {model: {backbone: {eval_shuffles: 2}}}}'
+    replace(tmp_path / 'experiments.yml', 'images_seen: 32}', again)
+    other = (retested := read_bench(tmp_path)).experiments['other']
+    assert running.run_experiments(retested, [other], work=tmp_path / 'whole', say=str)
+    about = json.loads((retested.run_folder(other, 0) / 'run.json').read_text())
+    assert about['epochs'] == 4 and about['options']['model']['backbone'] == dict(eval_shuffles=2)
+    Results(retested)
+    with pytest.raises(
+        OptionError, match=r'tests the weights of small, seed 0, which are not here: .*selec'
+    ):
+        shutil.rmtree(retested.run_folder(other, 0))
+        running.run_experiments(retested, [other], work=tmp_path / 'elsewhere', say=str)
     for where in ('in an epoch', 'by the budget'):
         shutil.rmtree(kept)
         with monkeypatch.context() as patch:
@@ -303,6 +315,11 @@ def test_options_of_the_data_and_of_the_experiment_reach_the_training(bench, tmp
             'images_seen: 32}',
             'images_seen: 32, options: {randomness: {seed: 1}}}',
             'other: options cannot set randomness: write a config for it',
+        ),
+        (
+            'images_seen: 32}',
+            'images_seen: 16, weights_of: small}',
+            'other: weights_of names an experiment',
         ),
         ('train: 8, ', '', 'scenes: images has a number for each of train, held_out, test'),
     ],

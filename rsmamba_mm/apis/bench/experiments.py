@@ -17,7 +17,7 @@ from .scores import METRICS
 
 RESULTS = Path('docs/results')
 FILE = 'experiments.yml'
-OPTIONAL = ('paper', 'gpu', 'pretraining', 'pretraining_epochs', 'options')
+OPTIONAL = ('paper', 'gpu', 'pretraining', 'pretraining_epochs', 'options', 'weights_of')
 FIXED = {'randomness', 'custom_imports', 'custom_hooks'}  # what the bench adds to
 PARTS = ('train', 'held_out', 'test')
 
@@ -72,6 +72,8 @@ class Experiment:
         pretraining_epochs (int): Its length. Defaults to 0.
         options (Mapping): Settings that differ from those of the config, nested as they are there.
             Defaults to none.
+        weights_of (str): The experiment of the same length whose weights are tested again, with other
+            options; nothing is trained. Defaults to '', none.
     """
 
     name: str
@@ -84,6 +86,7 @@ class Experiment:
     pretraining: str = ''
     pretraining_epochs: int = 0
     options: Mapping[str, Any] = field(default_factory=dict)
+    weights_of: str = ''
 
     @property
     def epochs(self) -> int:
@@ -173,6 +176,13 @@ def read_bench(folder: str | Path | None = None) -> Bench:
     experiments = {
         name: _experiment(path, name, about, data) for name, about in read['experiments'].items()
     }
+    for each in experiments.values():
+        trained = experiments.get(each.weights_of or each.name)
+        if trained is None or (trained.data, trained.images_seen) != (each.data, each.images_seen):
+            raise OptionError(
+                f'{path}: {each.name}: weights_of names an experiment on the same data and as long, got '
+                f'{each.weights_of!r}'
+            )
     questions = [_question(path, name, about) for name, about in (read.get('questions') or {}).items()]
     pairs = [(first, second) for first, second in read.get('compared') or ()]
     pairs += [pair for question in questions for pair in question.pairs]

@@ -20,6 +20,7 @@ from .machine import commit, describe_machine, versions
 from .scores import confusions, score
 
 IGNORED = 255
+SELECTED = 'selected.pth'  # the weights of the epoch that the held-out part selects
 
 
 @HOOKS.register_module()
@@ -96,23 +97,48 @@ class BenchHook(Hook):
 
     def after_val_epoch(self, runner: Runner, metrics: dict | None = None) -> None:
         """Keep all figures, and the model if it is the best on the held-out part."""
-        judged = dict(held_out=self._held_out, test=self._test)
-        arrays = {part: np.stack([image.prediction for image in images]) for part, images in judged.items()}
-        figures = {part: self._figure(array) for part, array in arrays.items()}
-        names = {
-            f'{part}_images': np.array([image.path for image in each]) for part, each in judged.items()
-        }
         again = self.journal.rows[-1]['test'] is not None  # the run was cut after it, and makes up for it
-        self.journal.judge(figures, 0 if again else self._lap(), **arrays, **names)
+        self._keep(dict(held_out=self._held_out, test=self._test), 0 if again else self._lap())
         if select(self.journal.rows, 'held_out') == runner.epoch:
             runner.save_checkpoint(
                 runner.work_dir,
-                'selected.pth',
+                SELECTED,
                 save_optimizer=False,
                 save_param_scheduler=False,
                 meta=dict(epoch=runner.epoch, iter=runner.iter),
                 by_epoch=False,
             )
+
+    def judge_again(self, runner: Runner, before: Journal) -> None:
+        """Judge a model that was trained before as this config tests it, and keep that as a run of its own.
+
+        Args:
+            runner (Runner): With the weights.
+            before (Journal): Of the training.
+        """
+        loaders = dict(
+            held_out=runner.build_dataloader(runner.cfg.val_dataloader), test=_test_images(runner)
+        )
+        self.classes = tuple(loaders['test'].dataset.metainfo['classes'])
+        model = runner.model.eval()
+        judged = {
+            part: list(self._counted(judge_images(model, loader, IGNORED)))
+            for part, loader in loaders.items()
+        }
+        last, self.journal = before.rows[-1], Journal(runner.work_dir)
+        self.journal.rows = []
+        self.journal.add_facts(**before.facts)
+        self.journal.add_epoch(last['epoch'], last['images_seen'], last['seconds'], last['loss'])
+        self._keep(judged, 0)
+
+    def _keep(self, judged: Mapping[str, list[JudgedImage]], seconds: float) -> None:
+        """What was said of the images of each part, and its figure."""
+        arrays = {part: np.stack([image.prediction for image in images]) for part, images in judged.items()}
+        figures = {part: self._figure(array) for part, array in arrays.items()}
+        names = {
+            f'{part}_images': np.array([image.path for image in each]) for part, each in judged.items()
+        }
+        self.journal.judge(figures, seconds, **arrays, **names)
 
     def _lap(self) -> float:
         """Seconds since the last time that was taken."""

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from argparse import Namespace
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from copy import deepcopy
@@ -17,7 +18,9 @@ import torch
 
 from ...errors import OptionError, UserError
 from ...paths import share
+from ..runner import prepare_test
 from .experiments import Bench, Experiment
+from .hooks import SELECTED, BenchHook
 from .journal import Journal
 from .runs import RUN, read_run, record_run
 
@@ -126,6 +129,9 @@ def run_experiments(
 def _run(bench: Bench, experiment: Experiment, seed: int, deadline: float | None, work: Path, say) -> bool:
     """One run, from where it is to its end, or to the deadline."""
     folder, name = work_folder(experiment, seed, work), f'{experiment.name}, seed {seed}'
+    if experiment.weights_of:
+        say(f'{name}: tested again, kept in {_retest(bench, experiment, seed, work)}')
+        return True
     if experiment.pretraining and not _pretrain(experiment, seed, deadline, work, say):
         return False
     before = state(bench, experiment, seed, work)
@@ -150,6 +156,23 @@ def _run(bench: Bench, experiment: Experiment, seed: int, deadline: float | None
     kept = record_run(bench, experiment, seed, journal)
     say(f'{name}: finished in {last["seconds"]:.0f} s, kept in {kept}')
     return True
+
+
+def _retest(bench: Bench, experiment: Experiment, seed: int, work: Path) -> Path:
+    """Test the weights of another experiment."""
+    before = work_folder(bench.experiments[experiment.weights_of], seed, work)
+    if not (weights := before / SELECTED).is_file():
+        raise OptionError(
+            f'{experiment.name} tests the weights of {experiment.weights_of}, seed {seed}, which are not '
+            f'here: {weights}. They are left by its training'
+        )
+    folder = work_folder(experiment, seed, work)
+    config = derive_config(experiment, seed, folder, work)
+    runner = prepare_test(Namespace(config=str(config), checkpoint=str(weights), work_dir=str(folder)))
+    runner.load_or_resume()
+    hook = next(hook for hook in runner.hooks if isinstance(hook, BenchHook))
+    hook.judge_again(runner, Journal(before))
+    return record_run(bench, experiment, seed, hook.journal)
 
 
 def pretraining_folder(experiment: Experiment, seed: int, work: Path = WORK) -> Path:
