@@ -4,6 +4,7 @@ always beside the same encoder with random weights."""
 from __future__ import annotations
 
 import copy
+import logging
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -113,7 +114,11 @@ def encoder(cfg: Config, seed: int = 0) -> Any:
     with DefaultScope.overwrite_default_scope('mmpretrain'):
         preprocessor = cfg.model.get('data_preprocessor') or cfg.data_preprocessor
         model = MODELS.build(dict(cfg.model, data_preprocessor=preprocessor))
-        model.init_weights()
+        logging.disable(logging.INFO)  # MMEngine lists how each parameter was initialised
+        try:
+            model.init_weights()
+        finally:
+            logging.disable(logging.NOTSET)
     return model.eval()
 
 
