@@ -22,9 +22,9 @@ from mmengine.registry import RUNNERS, DefaultScope, build_runner_from_cfg
 from mmengine.runner import Runner
 from mmengine.utils.dl_utils import collect_env
 
+from ..command_line import add_test_arguments, add_train_arguments, completed
 from ..engine.safe_checkpoint import newest_checkpoint
 from ..errors import OptionError, UserError
-from .options import add_test_arguments, add_train_arguments, completed
 from .preflight import (
     PICKLES,
     check_amp,

@@ -16,12 +16,14 @@ from typing import NamedTuple
 
 import torch
 
+from rsmamba_mm.command_line import Parser
+
 Step = Callable[[], None]
 
 
-def make_parser(description: str) -> argparse.ArgumentParser:
+def make_parser(description: str) -> Parser:
     """The options of every benchmark."""
-    parser = argparse.ArgumentParser(description=description)
+    parser = Parser(description=description)
     parser.add_argument('--repeats', type=int, default=3)
     parser.add_argument('--json', type=Path, metavar='FILE', help='write the figures there')
     parser.add_argument('--serve', metavar='SIDE', help=argparse.SUPPRESS)

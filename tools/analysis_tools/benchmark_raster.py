@@ -29,6 +29,7 @@ from rsmamba_mm.apis import LandCoverSegmenter, segment_raster
 from rsmamba_mm.apis.geo.grid import MULTIPLE, Axis
 from rsmamba_mm.apis.geo.mosaic import mosaic
 from rsmamba_mm.apis.geo.vrt import VirtualRaster
+from rsmamba_mm.command_line import Parser
 
 TOOL = Path(__file__).parents[1] / 'segment_raster.py'
 CORNER = (3e5, 2.8e6)
@@ -36,9 +37,7 @@ BLOCK = (64, 32)  # pixels along and across a border, in which shares are counte
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = Parser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('what', choices=['speed', 'memory', 'quality', 'seams', 'processes'])
     parser.add_argument('config')
     parser.add_argument('checkpoint')
