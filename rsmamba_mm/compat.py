@@ -38,7 +38,7 @@ _NOISE = (
     'Could not import OneDL',  # data services of the fork's makers
     '"FileClient" will be deprecated',  # MMEngine's own hooks call it
     '"HardDiskBackend" is the alias',
-    'Failed to search registry with scope "mmseg" in the "function" registry tree',  # it finds it all the same
+    'Failed to search registry with scope "mmseg" in the "function" registry tree',  # and finds it
     'Loads checkpoint by ',  # the runner and the tools name the file themselves
 )
 
@@ -161,7 +161,7 @@ def _declare_torchvision_ops() -> None:
 
 def _leave_out_noise() -> None:
     """Leave out single lines about which a user can do nothing; all other warnings stay."""
-    # of mmcv without compiled operators, which no model here needs; of an inferencer that writes no pictures
+    # mmcv without compiled operators, which no model here needs; an inferencer that writes no pictures
     ignore = functools.partial(warnings.filterwarnings, 'ignore', category=UserWarning)
     ignore('Fail to import ``MultiScaleDeformableAttention``', module=r'mmcv\.cnn\.')
     ignore('Failed to add .*LocalVisBackend', module=r'mmengine\.visualization\.')

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 
 from torch import distributed
 
-from ..errors import TrainingError, UserError
+from ..errors import OptionError, TrainingError, UserError
 
 # what an error says -> what it means, and what to do
 FAULTS = {
@@ -33,9 +33,22 @@ FAULTS = {
     ),
     r'No space left on device': 'Make room, then go on with --resume',
 }
+# of what configs name the options are arguments of classes, and of hooks of the runner's methods
+_UNKNOWN = re.compile(r"(\w+)\.(?:__init__|\w+)\(\) got an unexpected keyword argument '(\w+)'")
 _IN_WORKER = re.compile(
     r'Caught \w+ in DataLoader worker process.*\n(?:\S*\.)?\w+(?:Error|Exception): (.*)', re.S
 )
+
+
+def unknown_option(error: TypeError) -> OptionError | None:
+    """What a class does not take, as a sentence; None of any other error."""
+    found = _UNKNOWN.search(str(error))
+    if found is None:
+        return None
+    kind, option = found.groups()
+    return OptionError(
+        f'{kind} has no option {option!r}: is it spelt right in the config, or in --cfg-options?'
+    )
 
 
 @contextmanager
@@ -45,6 +58,7 @@ def explained_faults() -> Iterator[None]:
     At a good end the process leaves its job's group: gloo's threads abort one that ends while they run.
 
     Raises:
+        OptionError: If a class that the config names does not take an option.
         TrainingError: If memory, a loading process, another process of the job, or a disk fails.
     """
     try:
@@ -56,6 +70,10 @@ def explained_faults() -> Iterator[None]:
         if inner is None:
             raise
         raise type(error)(inner[1].strip()) from error
+    except TypeError as error:
+        if (explained := unknown_option(error)) is not None:
+            raise explained from error
+        raise
     except (RuntimeError, MemoryError, OSError) as error:
         said = f'{type(error).__name__}: {error}'
         for pattern, meaning in FAULTS.items():
