@@ -5,10 +5,13 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
+from traceback import walk_tb
 
 from torch import distributed
 
 from ..errors import OptionError, TrainingError, UserError
+from ..paths import PACKAGE
 
 # what an error says -> what it means, and what to do
 FAULTS = {
@@ -40,11 +43,15 @@ _IN_WORKER = re.compile(
 )
 
 
-def unknown_option(error: TypeError) -> OptionError | None:
-    """What a class does not take, as a sentence; None of any other error."""
+def refused_option(error: Exception) -> OptionError | None:
+    """Of an option that a class does not take, or that this package refuses; None of other errors."""
+    if isinstance(error, UserError):
+        return None
     found = _UNKNOWN.search(str(error))
     if found is None:
-        return None
+        *_, (frame, _) = walk_tb(error.__traceback__)
+        ours = isinstance(error, ValueError) and PACKAGE in Path(frame.f_code.co_filename).parents
+        return OptionError(f'{error} (in the config, or in --cfg-options)') if ours else None
     kind, option = found.groups()
     return OptionError(
         f'{kind} has no option {option!r}: is it spelt right in the config, or in --cfg-options?'
@@ -71,7 +78,7 @@ def explained_faults() -> Iterator[None]:
             raise
         raise type(error)(inner[1].strip()) from error
     except TypeError as error:
-        if (explained := unknown_option(error)) is not None:
+        if (explained := refused_option(error)) is not None:
             raise explained from error
         raise
     except (RuntimeError, MemoryError, OSError) as error:

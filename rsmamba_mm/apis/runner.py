@@ -25,7 +25,7 @@ from mmengine.utils.dl_utils import collect_env
 from ..command_line import add_test_arguments, add_train_arguments, completed
 from ..engine.safe_checkpoint import newest_checkpoint
 from ..errors import OptionError, UserError
-from .faults import unknown_option
+from .faults import refused_option
 from .preflight import (
     PICKLES,
     check_amp,
@@ -209,7 +209,7 @@ def build_runner(
     Raises:
         MissingDataError: If a folder of a data set of mmsegmentation's is not there, or has no images.
         FaultyDataError: If the list of a data set has faulty lines.
-        OptionError: If a type is of no known class, an option is not one of its class, or the checkpoint
+        OptionError: If a type is of no known class, a class refuses an option, or the checkpoint
             that a part of the model starts from is not there.
         OutputError: If the work dir cannot be written.
     """
@@ -252,8 +252,8 @@ def build_runner(
             raise
         said = str(error.args[0]).split('. ')[0]
         raise OptionError(f'{cfg.filename or "the config"}: {said}: is it spelt right?') from error
-    except TypeError as error:
-        if (explained := unknown_option(error)) is not None:
+    except (TypeError, ValueError) as error:
+        if (explained := refused_option(error)) is not None:
             raise explained from error
         raise
     for hook in runner.hooks:
