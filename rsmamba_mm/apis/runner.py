@@ -302,7 +302,7 @@ def record_run(path: str | Path) -> None:
         rsmamba_mm=__version__,
         environment={name: str(value) for name, value in collect_env().items()},
     )
-    Path(path).write_text(json.dumps(record, indent=2) + '\n')
+    Path(path).write_text(json.dumps(record, indent=2) + '\n', encoding='utf-8')
 
 
 def add_test_time_augmentation(cfg: Config) -> None:

@@ -266,7 +266,7 @@ def georeferenced(image: Path, path: Path, x: float, y: float) -> Path:
     for band, colour in zip(virtual.bands, ('Red', 'Green', 'Blue'), strict=False):
         band.colour = colour
     virtual.wkt, virtual.transform = rasterio.CRS.from_epsg(32640).to_wkt(), Affine(0.5, 0, x, 0, -0.5, y)
-    path.write_text(virtual.to_xml())
+    path.write_text(virtual.to_xml(), encoding='utf-8')
     return path
 
 
@@ -343,7 +343,7 @@ def clocks() -> dict[str, float]:
 def resident(pid: int) -> int:
     """Highest resident memory of a process, in kB (Linux)."""
     try:
-        lines = Path(f'/proc/{pid}/status').read_text().splitlines()
+        lines = Path(f'/proc/{pid}/status').read_text(encoding='utf-8').splitlines()
     except OSError:
         return 0
     return next((int(line.split()[1]) for line in lines if line.startswith('VmHWM')), 0)
