@@ -161,8 +161,8 @@ def _declare_torchvision_ops() -> None:
 
 def _leave_out_noise() -> None:
     """Leave out single lines about which a user can do nothing; all other warnings stay."""
-    # mmcv without compiled operators, which no model here needs; an inferencer that writes no pictures; a head
-    # of mmseg that calls what mmseg deprecates
+    # mmcv without compiled operators, which no model here needs; an inferencer that writes no pictures; a
+    # head of mmseg that calls what mmseg deprecates
     ignore = functools.partial(warnings.filterwarnings, 'ignore', category=UserWarning)
     ignore('Fail to import ``MultiScaleDeformableAttention``', module=r'mmcv\.cnn\.')
     ignore('Failed to add .*LocalVisBackend', module=r'mmengine\.visualization\.')
