@@ -167,6 +167,9 @@ def _leave_out_noise() -> None:
     ignore('Fail to import ``MultiScaleDeformableAttention``', module=r'mmcv\.cnn\.')
     ignore('Failed to add .*LocalVisBackend', module=r'mmengine\.visualization\.')
     ignore('``build_loss`` would be deprecated', module=r'mmseg\.models\.')
+    # of Python 3.12, when it compiles them, once
+    sources = r'.*[/\\]mm(engine|cv|pretrain|seg)[/\\]'
+    warnings.filterwarnings('ignore', 'invalid escape sequence', SyntaxWarning, sources)
 
     from mmengine import logging
     from mmengine.fileio import file_client
