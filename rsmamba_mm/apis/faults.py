@@ -59,6 +59,29 @@ def refused_option(error: Exception) -> OptionError | None:
 
 
 @contextmanager
+def explained_options(config: str) -> Iterator[None]:
+    """Say which type or option it is that keeps what a config names from being built.
+
+    Args:
+        config (str): The config, for the message.
+
+    Raises:
+        OptionError: Naming the type or the option.
+    """
+    try:
+        yield
+    except KeyError as error:
+        if 'is not in the' not in str(error):
+            raise
+        said = str(error.args[0]).split('. ')[0]
+        raise OptionError(f'{config}: {said}: is it spelt right?') from error
+    except (TypeError, ValueError) as error:
+        if (explained := refused_option(error)) is None:
+            raise
+        raise explained from error
+
+
+@contextmanager
 def explained_faults() -> Iterator[None]:
     """Say of known faults what they mean and what to do; others pass as they are.
 

@@ -25,7 +25,7 @@ from mmengine.utils.dl_utils import collect_env
 from ..command_line import add_test_arguments, add_train_arguments, completed
 from ..engine.safe_checkpoint import newest_checkpoint
 from ..errors import OptionError, UserError
-from .faults import refused_option
+from .faults import explained_options
 from .preflight import (
     PICKLES,
     check_amp,
@@ -245,17 +245,8 @@ def build_runner(
         # MMEngine gives it the run's own name: one of the config's would be shared by all runs of a process
         cfg.visualizer.pop('name', None)
     own = 'runner_type' in cfg
-    try:
+    with explained_options(cfg.filename or 'the config'):
         runner = build_runner_from_cfg(cfg, RUNNERS) if own else Runner.from_cfg(cfg)
-    except KeyError as error:
-        if 'is not in the' not in str(error):
-            raise
-        said = str(error.args[0]).split('. ')[0]
-        raise OptionError(f'{cfg.filename or "the config"}: {said}: is it spelt right?') from error
-    except (TypeError, ValueError) as error:
-        if (explained := refused_option(error)) is not None:
-            raise explained from error
-        raise
     for hook in runner.hooks:
         if isinstance(hook, LoggerHook):
             # MMEngine lets all ranks write the figures of a test into the one file, at the same time
