@@ -62,11 +62,12 @@ sanitize: $(MAIN) ## run the native code on CASES=100000 random calls under sani
 coverage: $(MAIN) ## run all tests and name the lines that none reaches; pages in htmlcov
 	@.venv/bin/python $(PYTEST) --cov --cov-report=term-missing:skip-covered --cov-report=html $(PYTEST_ARGS)
 
-lint: $(MAIN) ## check style and types
+lint: $(MAIN) ## check style, types and the workflows
 	@.venv/bin/ruff check .
 	@.venv/bin/ruff format --check .
 	@.venv/bin/clang-format --dry-run --Werror $(CPP)
 	@.venv/bin/pyright --pythonpath .venv/bin/python
+	@.venv/bin/zizmor --offline --quiet .github
 
 format: $(MAIN) ## put the style right
 	@.venv/bin/ruff check --fix-only --quiet .

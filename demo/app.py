@@ -24,7 +24,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from rsmamba_mm.apis import LandCoverSegmenter, SceneClassifier, record_gates
-from rsmamba_mm.apis.options import add_pickle_argument
+from rsmamba_mm.command_line import Parser, add_pickle_argument
 from rsmamba_mm.datasets import SCENE_CLASSES, render_scene
 from rsmamba_mm.errors import MissingDataError, OptionError, UserError
 from rsmamba_mm.visualization import draw_gates, overlay_classes
@@ -259,9 +259,7 @@ def build_page(models: Models) -> gr.Blocks:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = Parser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     for task in ('classifier', 'segmenter'):
         parser.add_argument(
             f'--{task}',
@@ -286,7 +284,7 @@ def main() -> None:
             args.device,
         )
     except UserError as error:
-        parser.error(str(error))
+        parser.refuse(error)
     build_page(models).launch(
         server_name=args.host, server_port=args.port, share=args.share, css=CSS, quiet=False
     )

@@ -10,6 +10,7 @@ import functools
 import importlib
 import inspect
 import sys
+import warnings
 from collections.abc import Callable
 from functools import cache
 from importlib.machinery import ModuleSpec
@@ -32,6 +33,15 @@ _RIVALS = {
 # The first release of transformers beside which `import mmpretrain.models` is not known to work
 _TRANSFORMERS_TOO_NEW = {'maintained': (5, 0), 'upstream': (4, 47)}
 
+# How lines of OpenMMLab's begin that tell a user nothing to do, or what another line says
+_NOISE = (
+    'Could not import OneDL',  # data services of the fork's makers
+    '"FileClient" will be deprecated',  # MMEngine's own hooks call it
+    '"HardDiskBackend" is the alias',
+    'Failed to search registry with scope "mmseg" in the "function" registry tree',  # and finds it
+    'Loads checkpoint by ',  # the runner and the tools name the file themselves
+)
+
 
 @cache
 def apply() -> None:
@@ -46,6 +56,7 @@ def apply() -> None:
     stack = check_stack()
     _check_opencv()
     _declare_torchvision_ops()
+    _leave_out_noise()
     _skip_multimodal_models(stack)
     _find_configs(stack)
     _launch_without_cuda()
@@ -146,6 +157,35 @@ def _declare_torchvision_ops() -> None:
         for op in ('nms', 'qnms'):
             if not hasattr(torch.ops.torchvision, op):
                 torch.library.define(f'torchvision::{op}', arguments)
+
+
+def _leave_out_noise() -> None:
+    """Leave out single lines about which a user can do nothing; all other warnings stay."""
+    # mmcv without compiled operators, which no model here needs; an inferencer that writes no pictures; a
+    # head of mmseg that calls what mmseg deprecates
+    ignore = functools.partial(warnings.filterwarnings, 'ignore', category=UserWarning)
+    ignore('Fail to import ``MultiScaleDeformableAttention``', module=r'mmcv\.cnn\.')
+    ignore('Failed to add .*LocalVisBackend', module=r'mmengine\.visualization\.')
+    ignore('``build_loss`` would be deprecated', module=r'mmseg\.models\.')
+    # of Python 3.12, when it compiles them, once
+    sources = r'.*[/\\]mm(engine|cv|pretrain|seg)[/\\]'
+    warnings.filterwarnings('ignore', 'invalid escape sequence', SyntaxWarning, sources)
+
+    from mmengine import logging
+    from mmengine.fileio import file_client
+    from mmengine.registry import registry
+    from mmengine.runner import checkpoint
+
+    print_log = logging.print_log
+
+    @functools.wraps(print_log)
+    def print_log_without_noise(msg, *args, **kwargs) -> None:
+        if not str(msg).startswith(_NOISE):
+            print_log(msg, *args, **kwargs)
+
+    # who imports it later takes it from the first; the others have it already
+    for module in (logging, file_client, registry, checkpoint):
+        module.print_log = print_log_without_noise
 
 
 def _skip_multimodal_models(stack: str) -> None:

@@ -61,6 +61,6 @@ def _share() -> float:
 
 def _read(path: str | Path) -> str:
     try:
-        return Path(path).read_text()
+        return Path(path).read_text(encoding='utf-8')
     except OSError:
         return ''

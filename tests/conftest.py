@@ -25,6 +25,8 @@ pytest.register_assert_rewrite('model_tester', 'parity')
 def pytest_xdist_auto_num_workers() -> int:
     """Workers of ``-n auto``: one for each core that has memory, and no more than eight."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, 'sched_getaffinity') else os.cpu_count()
+    if not hasattr(os, 'sysconf'):  # Windows does not tell its memory
+        return max(1, min(cores // 2, 8))
     memory = os.sysconf('SC_PAGE_SIZE') * os.sysconf('SC_PHYS_PAGES')
     return max(1, min(cores, memory // MEMORY, 8))
 

@@ -8,6 +8,7 @@ import zipfile
 from pathlib import Path
 
 import pytest
+import yaml
 
 ROOT = Path(__file__).parents[1]
 BUILT = (
@@ -52,6 +53,15 @@ def names(folder: Path, *patterns: str) -> set[str]:
         for path in folder.rglob(pattern)
         if path.is_file() and '__pycache__' not in path.parts
     }
+
+
+def test_one_version_everywhere():
+    from rsmamba_mm import __version__
+
+    about = yaml.safe_load((ROOT / 'CITATION.cff').read_text(encoding='utf-8'))
+    assert about['version'] == __version__
+    heading = f'## [{__version__}] - {about["date-released"]}\n'
+    assert heading in (ROOT / 'CHANGELOG.md').read_text(encoding='utf-8')
 
 
 def test_wheel(tree):

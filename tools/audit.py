@@ -114,7 +114,7 @@ def pip_audit(pins: Sequence[str], service: str) -> list[dict[str, Any]]:
     """
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder, 'pins.txt')
-        file.write_text('\n'.join(pins) + '\n')
+        file.write_text('\n'.join(pins) + '\n', encoding='utf-8')
         command = [sys.executable, '-m', 'pip_audit', '--no-deps', '--disable-pip', '--format', 'json']
         command += ['--progress-spinner', 'off', '--timeout', '20', '--vulnerability-service', service]
         result = subprocess.run([*command, '-r', file], capture_output=True, text=True)

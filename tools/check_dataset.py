@@ -6,33 +6,26 @@ kills its reader is named as well. Lists, labels, masks and classes are checked 
 without faults, 1 with faults, and 2 if nothing could be checked, such as for a wrong option.
 """
 
+from __future__ import annotations
+
 import argparse
 import sys
 import time
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from mmengine.registry import DefaultScope
-
-from rsmamba_mm.apis.options import add_config_arguments
-from rsmamba_mm.apis.runner import read_config
-from rsmamba_mm.datasets.checking import (
-    Fault,
-    build_leaf,
-    check_dataset,
-    grouped,
-    leaf_configs,
-    write_clean_list,
-)
+from rsmamba_mm.command_line import Parser, add_config_arguments
 from rsmamba_mm.errors import FaultyDataError, OptionError, UserError
 from rsmamba_mm.threads import usable_cores
+
+if TYPE_CHECKING:  # what takes seconds is imported where it is used, after the options are read
+    from rsmamba_mm.datasets.checking import Fault
 
 WHOLE = dict(holdout=0.0, held_out=False)  # both parts of a list, which is one
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = Parser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('config', help='config file')
     parser.add_argument(
         '--split', nargs='+', choices=['train', 'val', 'test'], default=['train', 'val', 'test'],
@@ -55,12 +48,17 @@ def main() -> None:
             raise OptionError('--workers is at least 1, and --timeout above 0')
         faulty = check(args)
     except (UserError, ImportError, OSError) as error:
-        parser.error(str(error))
+        parser.refuse(error)
     sys.exit(int(faulty))
 
 
 def check(args: argparse.Namespace) -> bool:
     """Check the splits; whether there are faults."""
+    from mmengine.registry import DefaultScope
+
+    from rsmamba_mm.apis.runner import read_config  # it brings the cures, which come first
+    from rsmamba_mm.datasets.checking import leaf_configs
+
     cfg = read_config(args.config, args.cfg_options)
     parts: dict[str, tuple[dict, list[str]]] = {}  # what two splits share is checked once
     for split in args.split:
@@ -80,6 +78,8 @@ def check(args: argparse.Namespace) -> bool:
 
 def check_part(args: argparse.Namespace, config: dict, splits: list[str], number: int) -> bool:
     """Check one data set; whether it has faults."""
+    from rsmamba_mm.datasets.checking import build_leaf, check_dataset, write_clean_list
+
     name = f'{config["type"]} ({", ".join(dict.fromkeys(splits))})'
     try:
         dataset, faults = build_leaf(config, skip=True)
@@ -112,6 +112,8 @@ def check_part(args: argparse.Namespace, config: dict, splits: list[str], number
 
 def report(faults: list[Fault]) -> None:
     """Print faults by kind."""
+    from rsmamba_mm.datasets.checking import grouped
+
     for kind, group in grouped(faults).items():
         print(f'  {kind} ({len(group)}):')
         for fault in group:

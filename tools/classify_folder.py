@@ -12,21 +12,21 @@ classified, 1 if some could not be read, and 2 if nothing was done, such as for 
 import argparse
 import sys
 
-from rsmamba_mm.apis import ImagePredictor, add_folder_arguments, classify_folder
+from rsmamba_mm.command_line import Parser, add_folder_arguments
 from rsmamba_mm.errors import UserError
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = Parser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     add_folder_arguments(parser)
     args = parser.parse_args()
     try:
+        from rsmamba_mm.apis import ImagePredictor, classify_folder  # takes seconds
+
         predictor = ImagePredictor(args.config, args.checkpoint, args.device, args.cfg_options)
         done = classify_folder(predictor, args.source, args.out, args.batch_size, args.topk)
     except (UserError, OSError) as error:
-        parser.error(str(error))
+        parser.refuse(error)
     print(f'{done.table}: {done.classified} images')
     if done.map is not None:
         print(f'{done.map}: {done.located} of them with coordinates')

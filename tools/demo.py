@@ -15,19 +15,17 @@ import time
 from collections.abc import Iterator
 from importlib import import_module
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
-import rsmamba_mm._considerate_threads  # before PyTorch
-import rsmamba_mm._openmmlab  # noqa: F401 - cures come first
+import rsmamba_mm._considerate_threads  # noqa: F401 - before PyTorch
 
 import numpy as np
-from mmengine.runner import Runner
 
-from rsmamba_mm.apis import LandCoverSegmenter, prepare_test, prepare_train
-from rsmamba_mm.datasets import mean_colour_accuracy, render_landscape
-from rsmamba_mm.datasets.folder import find_scenes, write_split
+from rsmamba_mm.command_line import Parser
 from rsmamba_mm.errors import UserError
-from rsmamba_mm.visualization import SegmentedImage, plot_overlays
+
+if TYPE_CHECKING:  # what takes seconds is imported where it is used, after the options are read
+    from mmengine.runner import Runner
 
 CONFIGS = Path(__file__).resolve().parents[1] / 'configs'
 TASKS = {
@@ -54,7 +52,7 @@ class Outcome(NamedTuple):
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = Parser(description=__doc__.splitlines()[0])
     parser.add_argument('--task', choices=TASKS, help='one of the two alone (default: both)')
     parser.add_argument(
         '--data', help='folder with one subfolder of images for each class: classification of these'
@@ -64,9 +62,9 @@ def main() -> None:
     parser.add_argument('--seed', type=int, default=0, help='default: 0')
     args = parser.parse_args()
     if args.data and args.task == 'segmentation':
-        parser.error('--data is for classification: a segmenter needs masks; see configs/unetmamba')
+        parser.refuse('--data is for classification: a segmenter needs masks; see configs/unetmamba')
     if args.epochs is not None and args.epochs < 2:
-        parser.error(f'--epochs must be at least 2, got {args.epochs}')
+        parser.refuse(f'--epochs must be at least 2, got {args.epochs}')
     tasks = ['classification'] if args.data else [args.task] if args.task else list(TASKS)
     reports = dict(classification=report_classification, segmentation=report_segmentation)
     try:
@@ -76,7 +74,7 @@ def main() -> None:
         if 'segmentation' in tasks:
             said.append(map_landscape(Path(args.work_dir)))
     except UserError as error:
-        parser.error(str(error))
+        parser.refuse(error)
     # the figures of all of them together, at the end
     print('\n' + '\n\n'.join(said))
 
@@ -93,6 +91,8 @@ def run(task: str, work_dir: Path, args: argparse.Namespace) -> Outcome:
         # about ten validations, however many epochs there are
         options.update({'train_cfg.max_epochs': epochs, 'train_cfg.val_interval': max(1, epochs // 10)})
     call = dict(config=str(config), work_dir=str(work_dir), cfg_options=options)
+
+    from rsmamba_mm.apis import prepare_test, prepare_train
 
     started = time.perf_counter()
     runner = prepare_train(argparse.Namespace(**call))
@@ -116,6 +116,8 @@ def best_checkpoint(work_dir: Path) -> Path:
 
 def split_folder(folder: Path, work_dir: Path) -> tuple[dict, int]:
     """Split a folder of class subfolders; the options that the config needs for it, and fitting epochs."""
+    from rsmamba_mm.datasets.folder import find_scenes, write_split
+
     classes, images, labels = find_scenes(folder)
     lists = (work_dir / 'split').resolve()
     training, _ = write_split(images, labels, TRAIN_SHARE, lists)
@@ -127,6 +129,8 @@ def split_folder(folder: Path, work_dir: Path) -> tuple[dict, int]:
 
 
 def report_classification(outcome: Outcome) -> str:
+    from rsmamba_mm.datasets import mean_colour_accuracy
+
     metrics, dataset = outcome.metrics, outcome.tester.test_dataloader.dataset
     baseline = mean_colour_accuracy(scenes(outcome.runner.train_dataloader.dataset), scenes(dataset))
     return report(
@@ -140,6 +144,8 @@ def report_classification(outcome: Outcome) -> str:
 
 
 def report_segmentation(outcome: Outcome) -> str:
+    from rsmamba_mm.datasets import mean_colour_accuracy
+
     metrics, dataset = outcome.metrics, outcome.tester.test_dataloader.dataset
     baseline = mean_colour_accuracy(pixels(outcome.runner.train_dataloader.dataset), pixels(dataset))
     classes = dataset.metainfo['classes']
@@ -159,7 +165,9 @@ def map_landscape(work_dir: Path) -> str:
     """Let the segmenter map a GeoTIFF that it has not seen, and compare the areas with the truth."""
     import rasterio
 
-    from rsmamba_mm.apis import segment_raster
+    from rsmamba_mm.apis import LandCoverSegmenter, segment_raster
+    from rsmamba_mm.datasets import render_landscape
+    from rsmamba_mm.visualization import SegmentedImage, plot_overlays
 
     folder = work_dir / 'raster'
     folder.mkdir(parents=True, exist_ok=True)

@@ -14,14 +14,13 @@ import argparse
 import os
 from pathlib import Path
 
+from rsmamba_mm.command_line import Parser
 from rsmamba_mm.datasets.downloads import SOURCES, prepare_dataset
 from rsmamba_mm.errors import UserError
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = Parser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('name', nargs='?', choices=SOURCES, help='the data set')
     parser.add_argument(
         '--root', type=Path, default=os.environ.get('RSMAMBA_DATA', 'data'),
@@ -45,7 +44,7 @@ def main() -> None:
             args.name, args.root, args.archives, args.mirror, args.any_checksum, args.keep, report
         )
     except (UserError, OSError, ValueError) as error:
-        parser.error(str(error))
+        parser.refuse(error)
 
 
 def report(line: str) -> None:

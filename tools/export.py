@@ -14,14 +14,12 @@ import rsmamba_mm._openmmlab  # noqa: F401 - cures come first
 
 from rsmamba_mm.apis import prepare_test
 from rsmamba_mm.apis.export import FORMATS, MAPPERS, export_model
-from rsmamba_mm.apis.options import add_config_arguments
+from rsmamba_mm.command_line import Parser, add_config_arguments
 from rsmamba_mm.errors import OptionError, UserError
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = Parser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('config')
     parser.add_argument('checkpoint')
     parser.add_argument('out')
@@ -54,7 +52,7 @@ def main() -> None:
     try:
         print(export(args))
     except (UserError, OSError) as error:
-        parser.error(str(error))
+        parser.refuse(error)
 
 
 def export(args: argparse.Namespace) -> str:

@@ -8,20 +8,23 @@ with the classes over the image, ``maps/`` in colours, ``labels/`` with a class 
 
 import argparse
 
-from rsmamba_mm.apis import add_inference_arguments, predict_images
+from rsmamba_mm.command_line import Parser, add_inference_arguments
 from rsmamba_mm.errors import UserError
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         description=__doc__.partition('\n\n')[2], formatter_class=argparse.RawDescriptionHelpFormatter
     )
     add_inference_arguments(parser)
+    args = parser.parse_args()
     try:
-        for line in predict_images(parser.parse_args()):
+        from rsmamba_mm.apis import predict_images  # takes seconds
+
+        for line in predict_images(args):
             print(line, flush=True)
     except UserError as error:
-        parser.error(str(error))
+        parser.refuse(error)
 
 
 if __name__ == '__main__':

@@ -12,21 +12,18 @@ from pathlib import Path
 
 import rsmamba_mm._openmmlab
 
-from mmengine.config import DictAction
-
 import rsmamba_mm.datasets
 import rsmamba_mm.engine
 import rsmamba_mm.evaluation
 import rsmamba_mm.models  # noqa: F401
 from rsmamba_mm.apis.probes import PROBES, describe, probe
 from rsmamba_mm.apis.runner import read_config
+from rsmamba_mm.command_line import ConfigOptions, Parser
 from rsmamba_mm.errors import UserError
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = Parser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('config', help='config of a classifier on the encoder')
     parser.add_argument('checkpoint', nargs='?', help="of the pre-training; default: the config's")
     parser.add_argument(
@@ -44,7 +41,7 @@ def main() -> None:
     )
     parser.add_argument('--json', type=Path, metavar='FILE', help='write the figures there')
     parser.add_argument(
-        '--cfg-options', nargs='+', action=DictAction, help='override entries of the config'
+        '--cfg-options', nargs='+', action=ConfigOptions, help='override entries of the config'
     )
     args = parser.parse_args()
     try:
@@ -53,7 +50,7 @@ def main() -> None:
             config, args.checkpoint, args.probes, args.seeds, args.token, args.device, args.work_dir
         )
     except UserError as error:
-        parser.error(str(error))
+        parser.refuse(error)
     print(describe(results))
     if args.json:
         figures = {name: {side: e._asdict() for side, e in each.items()} for name, each in results.items()}

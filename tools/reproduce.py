@@ -18,11 +18,12 @@ from rsmamba_mm.apis.bench.experiments import read_bench
 from rsmamba_mm.apis.bench.pages import SPEED
 from rsmamba_mm.apis.bench.plans import dry_run, listing
 from rsmamba_mm.apis.bench.running import WORK, run_experiments
+from rsmamba_mm.command_line import Parser
 from rsmamba_mm.errors import OptionError, UserError
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = Parser(description=__doc__.splitlines()[0])
     parser.add_argument('name', nargs='*', help='experiments to run')
     parser.add_argument('--seeds', type=int, default=1, metavar='N', help='runs of each (default: 1)')
     parser.add_argument(
@@ -53,7 +54,7 @@ def main() -> None:
     try:
         reproduce(args)
     except UserError as error:
-        parser.error(str(error))
+        parser.refuse(error)
     except KeyboardInterrupt:
         parser.exit(130, 'interrupted: the next call goes on after the last epoch\n')
 

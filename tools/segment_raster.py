@@ -12,24 +12,24 @@ import argparse
 import os
 import sys
 
-from rsmamba_mm.apis import add_raster_arguments
+from rsmamba_mm.command_line import Parser, add_raster_arguments
 from rsmamba_mm.errors import UserError
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         description=__doc__.partition('\n\n')[2], formatter_class=argparse.RawDescriptionHelpFormatter
     )
     add_raster_arguments(parser)
     args = parser.parse_args()
     try:
-        from rsmamba_mm.apis.geo.command import map_raster
+        from rsmamba_mm.apis.geo.command import map_raster  # takes seconds
 
         map_raster(args)
     except UserError as error:
         if int(os.environ.get('RANK', 0)) > 0:  # the first process tells of it
             sys.exit(2)
-        parser.error(str(error))
+        parser.refuse(error)
 
 
 if __name__ == '__main__':

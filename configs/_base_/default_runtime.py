@@ -1,3 +1,5 @@
+import sys
+
 default_scope = 'mmpretrain'
 custom_imports = dict(
     imports=[
@@ -32,7 +34,8 @@ custom_hooks = [
 
 env_cfg = dict(
     cudnn_benchmark=False,
-    mp_cfg=dict(mp_start_method='fork', opencv_num_threads=0),
+    # a forked process of macOS may crash in the system's libraries; Windows has none, whatever is said here
+    mp_cfg=dict(mp_start_method='fork' if sys.platform == 'linux' else 'spawn', opencv_num_threads=0),
     dist_cfg=dict(backend='nccl', timeout=600),  # seconds that a process waits for another one
 )
 visualizer = dict(type='UniversalVisualizer', vis_backends=[dict(type='LocalVisBackend')])

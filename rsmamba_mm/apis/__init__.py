@@ -3,19 +3,19 @@
 from importlib import import_module
 
 from .. import _openmmlab  # noqa: F401 - cures come first
-from ..errors import OptionError
-from .faults import explained_faults
-from .folders import FolderSummary, classify_folder
-from .gates import PathGates, gates_of, record_gates
-from .inference import ImagePredictor, predict_images
-from .mistakes import JudgedImage, judge_images
-from .options import (
+from ..command_line import (
     add_folder_arguments,
     add_inference_arguments,
     add_raster_arguments,
     add_test_arguments,
     add_train_arguments,
 )
+from ..errors import OptionError
+from .faults import explained_faults
+from .folders import FolderSummary, classify_folder
+from .gates import PathGates, gates_of, record_gates
+from .inference import ImagePredictor, predict_images
+from .mistakes import JudgedImage, judge_images
 from .predictors import LandCoverSegmenter, SceneClassifier
 from .publishing import load_pretrained, publish_model
 from .receptive_field import effective_receptive_field, field_sides

@@ -5,10 +5,13 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
+from traceback import walk_tb
 
 from torch import distributed
 
-from ..errors import TrainingError, UserError
+from ..errors import OptionError, TrainingError, UserError
+from ..paths import PACKAGE
 
 # what an error says -> what it means, and what to do
 FAULTS = {
@@ -33,9 +36,49 @@ FAULTS = {
     ),
     r'No space left on device': 'Make room, then go on with --resume',
 }
+# of what configs name the options are arguments of classes, and of hooks of the runner's methods
+_UNKNOWN = re.compile(r"(\w+)\.(?:__init__|\w+)\(\) got an unexpected keyword argument '(\w+)'")
 _IN_WORKER = re.compile(
     r'Caught \w+ in DataLoader worker process.*\n(?:\S*\.)?\w+(?:Error|Exception): (.*)', re.S
 )
+
+
+def refused_option(error: Exception) -> OptionError | None:
+    """Of an option that a class does not take, or that this package refuses; None of other errors."""
+    if isinstance(error, UserError):
+        return None
+    found = _UNKNOWN.search(str(error))
+    if found is None:
+        *_, (frame, _) = walk_tb(error.__traceback__)
+        ours = isinstance(error, ValueError) and PACKAGE in Path(frame.f_code.co_filename).parents
+        return OptionError(f'{error} (in the config, or in --cfg-options)') if ours else None
+    kind, option = found.groups()
+    return OptionError(
+        f'{kind} has no option {option!r}: is it spelt right in the config, or in --cfg-options?'
+    )
+
+
+@contextmanager
+def explained_options(config: str) -> Iterator[None]:
+    """Say which type or option it is that keeps what a config names from being built.
+
+    Args:
+        config (str): The config, for the message.
+
+    Raises:
+        OptionError: Naming the type or the option.
+    """
+    try:
+        yield
+    except KeyError as error:
+        if 'is not in the' not in str(error):
+            raise
+        said = str(error.args[0]).split('. ')[0]
+        raise OptionError(f'{config}: {said}: is it spelt right?') from error
+    except (TypeError, ValueError) as error:
+        if (explained := refused_option(error)) is None:
+            raise
+        raise explained from error
 
 
 @contextmanager
@@ -45,6 +88,7 @@ def explained_faults() -> Iterator[None]:
     At a good end the process leaves its job's group: gloo's threads abort one that ends while they run.
 
     Raises:
+        OptionError: If a class that the config names does not take an option.
         TrainingError: If memory, a loading process, another process of the job, or a disk fails.
     """
     try:
@@ -56,6 +100,10 @@ def explained_faults() -> Iterator[None]:
         if inner is None:
             raise
         raise type(error)(inner[1].strip()) from error
+    except TypeError as error:
+        if (explained := refused_option(error)) is not None:
+            raise explained from error
+        raise
     except (RuntimeError, MemoryError, OSError) as error:
         said = f'{type(error).__name__}: {error}'
         for pattern, meaning in FAULTS.items():

@@ -21,6 +21,7 @@ from ..visualization import draw_land_cover, draw_scores
 from ..visualization._figures import displayable, save_image
 from ..visualization._names import unique_names
 from ..visualization.segmentation import spread_palette
+from .faults import explained_options
 from .preflight import check_checkpoint, is_segmenter, read_checkpoint
 from .results import LandCoverPrediction, ScenePrediction
 from .runner import read_config, without_annotations
@@ -69,7 +70,8 @@ class ImagePredictor:
             warnings.simplefilter('ignore', UserWarning)
             self._reader = _reader(cfg)
             try:
-                self._inferencer = _inferencer(cfg, checkpoint, _device(device))
+                with explained_options(config):
+                    self._inferencer = _inferencer(cfg, checkpoint, _device(device))
             except CheckpointError as error:
                 raise OptionError(f'{checkpoint} is of another model: {error}') from error
         model = self._inferencer.model

@@ -5,17 +5,19 @@ from __future__ import annotations
 import ast
 import difflib
 import glob
+import inspect
 import os
 import re
 import tempfile
 from argparse import Namespace
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import torch
 from mmengine.config import Config
-from mmengine.registry import DATASETS
-from mmengine.runner import CheckpointLoader
+from mmengine.registry import DATASETS, Registry
+from mmengine.runner import CheckpointLoader, Runner
 from torch import nn
 
 from ..engine.mixed_precision import check_bfloat16
@@ -27,6 +29,12 @@ from ..scopes import find_class
 _VARIABLE = re.compile(r'\{\{\s*\$(\w+)\s*:\s*(\S*?)\s*\}\}')  # as MMEngine reads it
 PICKLES = ('.pkl', '.pickle')
 TABLES = ('.json', '.yml', '.yaml', *PICKLES)
+# top-level entries beside the runner's arguments that MMEngine or this package reads where they are given
+_READ = (
+    'compile', 'custom_imports', 'data_root', 'detect_anomalous_params', 'efficient_conv_bn_eval',
+    'find_unused_parameters', 'model_wrapper_cfg', 'recipe', 'runner_type', 'strategy', 'sync_bn',
+    'tta_model', 'tta_pipeline',
+)  # fmt: skip
 RESIZED = ('pos_embed', 'relative_position', 'rel_pos')  # what models fit to their size when they load
 
 
@@ -37,9 +45,51 @@ def existing(path: str, what: str) -> str:
         OptionError: If it is not there.
     """
     # a checkpoint may be an address that mmengine knows how to open
-    if '://' not in path and not Path(path).is_file():
+    if '://' not in path and not Path(path).expanduser().is_file():
         raise OptionError(f'{what} not found: {path} (from {Path.cwd()})')
     return path
+
+
+def check_starts(part: Any, name: str) -> None:
+    """Refuse a model of which a part starts from a checkpoint that is not there.
+
+    Args:
+        part: Its config, or what is in it.
+        name (str): Of that in the config, for the messages.
+
+    Raises:
+        OptionError: Naming the entry and the file.
+    """
+    if isinstance(part, dict):
+        if part.get('type') == 'Pretrained':
+            if not part.get('checkpoint'):
+                raise OptionError(f'{name}: type Pretrained needs the checkpoint: checkpoint=FILE')
+            existing(part['checkpoint'], f'checkpoint ({name})')
+        for key, value in part.items():
+            check_starts(value, f'{name}.{key}')
+    elif isinstance(part, list | tuple):
+        for index, value in enumerate(part):
+            check_starts(value, f'{name}.{index}')
+
+
+def check_entries(path: str, cfg: Config, options: Iterable[str]) -> None:
+    """Refuse options that change no entry that anything reads: MMEngine would add a new one.
+
+    Args:
+        path (str): The config, for the messages.
+        cfg (Config): What is in it.
+        options (Iterable[str]): Such as ``'train_dataloader.batch_size'``.
+
+    Raises:
+        OptionError: Naming the option, and the entry that may be meant.
+    """
+    known = {*cfg, *inspect.signature(Runner.__init__).parameters, *_READ} - {'self', 'cfg'}
+    for option in options:
+        entry = option.partition('.')[0]
+        if entry not in known:
+            close = difflib.get_close_matches(entry, known)
+            hint = f'did you mean {" or ".join(close)}?' if close else f'it has {", ".join(sorted(cfg))}'
+            raise OptionError(f'--cfg-options: {path} has no entry {entry!r}; {hint}')
 
 
 def check_amp(dtype: str | None = None) -> str:
@@ -211,11 +261,20 @@ def check_lists(dataset: dict) -> None:
         for each in inner if isinstance(inner, list) else [inner]:
             check_lists(each)
         return
-    if find_class(DATASETS, kind) is None:
-        known = difflib.get_close_matches(kind, DATASETS.module_dict)
-        hint = f'; did you mean {" or ".join(known)}?' if known else ': is its module in custom_imports?'
-        raise OptionError(f'no data set is named {kind}{hint}')
+    check_class(DATASETS, kind, 'data set')
     refuse(annotation_faults(dataset), f'the list of {kind}')
+
+
+def check_class(registry: Registry, kind: Any, what: str) -> None:
+    """Refuse a type that a registry does not have.
+
+    Raises:
+        OptionError: With those that may be meant.
+    """
+    if isinstance(kind, str) and find_class(registry, kind) is None:
+        known = difflib.get_close_matches(kind, registry.module_dict)
+        hint = f'; did you mean {" or ".join(known)}?' if known else ': is its module in custom_imports?'
+        raise OptionError(f'no {what} is named {kind}{hint}')
 
 
 def check_work_dir(path: str) -> None:

@@ -18,19 +18,23 @@ from mmengine.config import Config
 from mmengine.dist import is_main_process, master_only
 from mmengine.evaluator import DumpResults
 from mmengine.hooks import Hook, LoggerHook
-from mmengine.registry import RUNNERS, DefaultScope, build_runner_from_cfg
+from mmengine.registry import OPTIMIZERS, RUNNERS, DefaultScope, build_runner_from_cfg
 from mmengine.runner import Runner
 from mmengine.utils.dl_utils import collect_env
 
+from ..command_line import add_test_arguments, add_train_arguments, completed
 from ..engine.safe_checkpoint import newest_checkpoint
 from ..errors import OptionError, UserError
-from .options import add_test_arguments, add_train_arguments, completed
+from .faults import explained_options
 from .preflight import (
     PICKLES,
     check_amp,
     check_checkpoint,
+    check_class,
+    check_entries,
     check_folders,
     check_lists,
+    check_starts,
     check_test_options,
     check_work_dir,
     existing,
@@ -175,10 +179,14 @@ def read_config(path: str, options: dict | None = None) -> Config:
         raise OptionError(f'{path} cannot be read ({type(error).__name__}: {reason}): mend it') from error
     if options is not None:
         root = cfg.get('data_root')
+        check_entries(path, cfg, options)
         try:
             cfg.merge_from_dict(options)
         except (AssertionError, KeyError, TypeError) as error:
-            raise OptionError(f'--cfg-options: {path} has no such entry ({error})') from error
+            raise OptionError(
+                f'--cfg-options: {path} has no such entry ({error}): what is in a list is named by its '
+                'place, as param_scheduler.0.end; else write a config with _base_'
+            ) from error
         if 'data_root' in options and root is not None:
             # the data sets hold copies of the value that the config file had
             _replace_root(cfg._cfg_dict, root, cfg.data_root)
@@ -201,8 +209,8 @@ def build_runner(
     Raises:
         MissingDataError: If a folder of a data set of mmsegmentation's is not there, or has no images.
         FaultyDataError: If the list of a data set has faulty lines.
-        OptionError: If a type is of no known class, or the checkpoint that a backbone starts from is not
-            there.
+        OptionError: If a type is of no known class, a class refuses an option, or the checkpoint
+            that a part of the model starts from is not there.
         OutputError: If the work dir cannot be written.
     """
     for split in splits:
@@ -210,9 +218,10 @@ def build_runner(
         check_folders(dataset, masks)
         with DefaultScope.overwrite_default_scope(cfg.get('default_scope')):
             check_lists(dataset)
-    start = cfg.model.get('backbone', {}).get('init_cfg') if 'train' in splits else None
-    if isinstance(start, dict) and start.get('type') == 'Pretrained':
-        existing(start['checkpoint'], 'checkpoint (model.backbone.init_cfg)')
+    if 'train' in splits:
+        check_starts(cfg.model, 'model')
+        optimizer = cfg.get('optim_wrapper', {}).get('optimizer', {})
+        check_class(OPTIMIZERS, optimizer.get('type'), 'optimiser')
     check_work_dir(cfg.work_dir)
     if cfg.get('launcher', 'none') != 'none' and not torch.cuda.is_available():
         # ranks without a GPU talk by gloo, and DistributedDataParallel has no device to name
@@ -236,13 +245,8 @@ def build_runner(
         # MMEngine gives it the run's own name: one of the config's would be shared by all runs of a process
         cfg.visualizer.pop('name', None)
     own = 'runner_type' in cfg
-    try:
+    with explained_options(cfg.filename or 'the config'):
         runner = build_runner_from_cfg(cfg, RUNNERS) if own else Runner.from_cfg(cfg)
-    except KeyError as error:
-        if 'is not in the' not in str(error):
-            raise
-        said = str(error.args[0]).split('. ')[0]
-        raise OptionError(f'{cfg.filename or "the config"}: {said}: is it spelt right?') from error
     for hook in runner.hooks:
         if isinstance(hook, LoggerHook):
             # MMEngine lets all ranks write the figures of a test into the one file, at the same time
@@ -289,7 +293,7 @@ def record_run(path: str | Path) -> None:
         rsmamba_mm=__version__,
         environment={name: str(value) for name, value in collect_env().items()},
     )
-    Path(path).write_text(json.dumps(record, indent=2) + '\n')
+    Path(path).write_text(json.dumps(record, indent=2) + '\n', encoding='utf-8')
 
 
 def add_test_time_augmentation(cfg: Config) -> None:

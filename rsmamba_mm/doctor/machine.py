@@ -100,7 +100,7 @@ def machine(section: Section) -> None:
 def _processor() -> tuple[str, str]:
     """Model, and those of its features that matter here."""
     try:
-        lines = Path('/proc/cpuinfo').read_text().splitlines()
+        lines = Path('/proc/cpuinfo').read_text(encoding='utf-8').splitlines()
     except OSError:
         return platform.processor(), ''
     told = dict(line.split(':', 1) for line in reversed(lines) if ':' in line)
@@ -121,7 +121,7 @@ def _memory() -> str:
 
 def _read(path: str) -> str:
     try:
-        return Path(path).read_text().strip()
+        return Path(path).read_text(encoding='utf-8').strip()
     except OSError:
         return ''
 

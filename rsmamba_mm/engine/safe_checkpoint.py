@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import math
 import os
 import re
@@ -72,14 +73,24 @@ class SafeCheckpointHook(CheckpointHook):
     it trains, no other run may train in its work dir.
 
     Args:
-        **kwargs: Those of MMEngine's ``CheckpointHook``.
+        **kwargs: Those of MMEngine's ``CheckpointHook``, and of ``Runner.save_checkpoint``.
 
     Raises:
+        TypeError: If there is no such argument.
         OptionError: If another run trains in the work dir, no checkpoint to resume from is whole, or
             what is loaded is of another model or, to resume, of no run.
     """
 
     meta: Mapping[str, int] = {}  # epoch and iteration of what is being saved
+
+    def __init__(self, *args, **kwargs) -> None:
+        known = {
+            *inspect.signature(CheckpointHook).parameters,
+            *inspect.signature(Runner.save_checkpoint).parameters,
+        }
+        for name in kwargs.keys() - known:  # the parent would find out when it first saves
+            raise TypeError(f'{type(self).__name__}.__init__() got an unexpected keyword argument {name!r}')
+        super().__init__(*args, **kwargs)
 
     def before_run(self, runner: Runner) -> None:
         """Take the work dir, and find the checkpoint to resume from."""

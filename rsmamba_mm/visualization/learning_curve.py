@@ -40,7 +40,7 @@ def read_curve(scalars: str | Path) -> Curve:
     Raises:
         ValueError: If the file records no training loss.
     """
-    records = [json.loads(line) for line in Path(scalars).read_text().splitlines() if line]
+    records = [json.loads(line) for line in Path(scalars).read_text(encoding='utf-8').splitlines() if line]
     train = [record for record in records if 'loss' in record]
     if not train:
         raise ValueError(f'{scalars} records no training loss: the run ended before its first log')

@@ -2,6 +2,7 @@
 
 import os
 import re
+import sys
 import tempfile
 from pathlib import Path
 from types import SimpleNamespace
@@ -118,7 +119,7 @@ PERMISSIONS = {
 }  # fmt: skip
 
 
-@pytest.mark.skipif(not hasattr(os, 'fork'), reason='processes are forked')
+@pytest.mark.skipif(sys.platform != 'linux', reason='processes are forked')
 @pytest.mark.parametrize('name', PERMISSIONS)
 def test_permissions(name):
     place, mode, says = PERMISSIONS[name]

@@ -112,8 +112,30 @@ def test_refusals(tmp_path):
         assert '--amp: float16 needs a GPU' in message
     message = refusal('train.py', CONFIG, '--amp-dtype', 'bfloat16', '--work-dir', tmp_path)
     assert '--amp-dtype bfloat16 is of --amp: give both' in message
-    with pytest.raises(ValueError, match=r"unknown arch 'giant'\. Choose from: small, base, large"):
-        refusal('train.py', CONFIG, '--work-dir', tmp_path, '--cfg-options', 'model.backbone.arch=giant')
+
+
+@pytest.mark.parametrize(
+    ('option', 'said'),
+    [
+        ('train_dataloder.batch_size=8', "has no entry 'train_dataloder'; did you mean train_dataloader"),
+        ('model.backbone.arch=giant', "unknown arch 'giant'. Choose from: small, base, large"),
+        ('model.backbone.with_cpp=1', "RSMamba has no option 'with_cpp': is it spelt right"),
+        ('default_hooks.checkpoint.intervall=1', "SafeCheckpointHook has no option 'intervall'"),
+        ('optim_wrapper.optimizer.type=AdamV', 'no optimiser is named AdamV; did you mean Adam'),
+        ('load_from=no.pth', 'checkpoint (load_from) not found: no.pth'),
+        ('model.head.init_cfg.type=Pretrained', 'model.head.init_cfg: type Pretrained needs'),
+    ],
+)  # fmt: skip
+def test_config_options_are_refused_in_a_sentence(tmp_path, option, said):
+    message = refusal('train.py', CONFIG, '--work-dir', tmp_path, '--cfg-options', option)
+    assert said in message and message.startswith('train.py: error: '), message
+
+
+def test_start_that_is_not_there_is_named(tmp_path):
+    key = 'model.head.init_cfg'
+    options = (f'{key}.type=Pretrained', f'{key}.checkpoint=no.pth')
+    message = refusal('train.py', CONFIG, '--work-dir', tmp_path, '--cfg-options', *options)
+    assert f'checkpoint ({key}) not found: no.pth (from ' in message
 
 
 def test_without_data_it_is_said_what_to_do(tmp_path):

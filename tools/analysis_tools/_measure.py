@@ -16,12 +16,14 @@ from typing import NamedTuple
 
 import torch
 
+from rsmamba_mm.command_line import Parser
+
 Step = Callable[[], None]
 
 
-def make_parser(description: str) -> argparse.ArgumentParser:
+def make_parser(description: str) -> Parser:
     """The options of every benchmark."""
-    parser = argparse.ArgumentParser(description=description)
+    parser = Parser(description=description)
     parser.add_argument('--repeats', type=int, default=3)
     parser.add_argument('--json', type=Path, metavar='FILE', help='write the figures there')
     parser.add_argument('--serve', metavar='SIDE', help=argparse.SUPPRESS)
@@ -110,7 +112,9 @@ def _ask(process: subprocess.Popen) -> list[float]:
 
 def memory_growth(step: Step) -> float:
     """By how much a step raises the peak of the resident memory over its size before it, in MB."""
-    Path('/proc/self/clear_refs').write_text('5')  # the peak starts again from the present size
+    Path('/proc/self/clear_refs').write_text(
+        '5', encoding='utf-8'
+    )  # the peak starts again from the present size
     before = _resident('VmRSS')
     step()
     return (_resident('VmHWM') - before) / 1024
@@ -118,7 +122,7 @@ def memory_growth(step: Step) -> float:
 
 def _resident(field: str) -> int:
     """A line of the process's status, in kB (Linux)."""
-    lines = Path('/proc/self/status').read_text().splitlines()
+    lines = Path('/proc/self/status').read_text(encoding='utf-8').splitlines()
     return next(int(line.split()[1]) for line in lines if line.startswith(field))
 
 
@@ -143,7 +147,11 @@ def table(
 
 def describe_machine() -> dict:
     """The machine and the versions, for the record."""
-    lines = Path('/proc/cpuinfo').read_text().splitlines() if Path('/proc/cpuinfo').exists() else []
+    lines = (
+        Path('/proc/cpuinfo').read_text(encoding='utf-8').splitlines()
+        if Path('/proc/cpuinfo').exists()
+        else []
+    )
     models = {line.split(':')[1].strip() for line in lines if line.startswith('model name')}
     return dict(
         processor=', '.join(sorted(models)) or platform.processor(),
@@ -166,8 +174,8 @@ def write_json(args: argparse.Namespace, **record) -> None:
 
 def write_between(page: Path, start: str, end: str, text: str) -> None:
     """Write a text anew between two lines of a page."""
-    before, rest = page.read_text().split(start)
-    page.write_text(f'{before}{start}{text}{end}{rest.split(end)[1]}')
+    before, rest = page.read_text(encoding='utf-8').split(start)
+    page.write_text(f'{before}{start}{text}{end}{rest.split(end)[1]}', encoding='utf-8')
     print(f'{page} written')
 
 

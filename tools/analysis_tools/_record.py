@@ -101,7 +101,7 @@ class Record:
 def read(file: Path) -> list[dict]:
     """The lines of a record, but for those that were cut."""
     entries = []
-    for line in file.read_text().splitlines():
+    for line in file.read_text(encoding='utf-8').splitlines():
         with suppress(ValueError):
             entries.append(json.loads(line))
     return entries

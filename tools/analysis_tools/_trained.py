@@ -7,11 +7,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
-from mmengine.config import DictAction
 from mmengine.runner import Runner
 from torch import nn
 
 from rsmamba_mm.apis import prepare_test
+from rsmamba_mm.command_line import ConfigOptions, Parser
 from rsmamba_mm.errors import UserError
 
 
@@ -23,16 +23,18 @@ class Trained(NamedTuple):
     folder: Path
 
 
-def run(parser: argparse.ArgumentParser, analyze: Callable[[argparse.Namespace, Trained], None]) -> None:
+def run(parser: Parser, analyze: Callable[[argparse.Namespace, Trained], None]) -> None:
     """Parse the command line and analyse; what a user can mend is said without a traceback."""
     parser.add_argument('config')
     parser.add_argument('checkpoint')
     parser.add_argument('--work-dir', help='for the results (default: work_dirs/CONFIG)')
-    parser.add_argument('--cfg-options', nargs='+', action=DictAction, help='override entries: key=value …')
+    parser.add_argument(
+        '--cfg-options', nargs='+', action=ConfigOptions, help='override entries: key=value …'
+    )
     args = parser.parse_args()
     try:
         runner = prepare_test(args)
         runner.load_or_resume()
         analyze(args, Trained(runner.model.eval(), runner, Path(runner.log_dir)))
     except UserError as error:
-        parser.error(str(error))
+        parser.refuse(error)

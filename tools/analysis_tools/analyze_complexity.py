@@ -10,18 +10,18 @@ from pathlib import Path
 
 import rsmamba_mm._openmmlab  # noqa: F401 - cures come first
 
-from mmengine.config import DictAction
 from mmengine.registry import MODELS, init_default_scope
 from model_table import image_size
 
 from rsmamba_mm.apis.runner import read_config
+from rsmamba_mm.command_line import ConfigOptions, Parser
 from rsmamba_mm.errors import OptionError, UserError
 from rsmamba_mm.models.complexity import complexity_by_module
 from rsmamba_mm.visualization import plot_complexity, write_table
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = Parser(description=__doc__.splitlines()[0])
     parser.add_argument('config')
     parser.add_argument(
         '--size', type=int, nargs='+', help='height and width (default: of the test images)'
@@ -30,12 +30,14 @@ def main() -> None:
     parser.add_argument(
         '--out', type=Path, default=Path('work_dirs/complexity'), help='default: %(default)s'
     )
-    parser.add_argument('--cfg-options', nargs='+', action=DictAction, help='override entries: key=value …')
+    parser.add_argument(
+        '--cfg-options', nargs='+', action=ConfigOptions, help='override entries: key=value …'
+    )
     args = parser.parse_args()
     try:
         analyze(args)
     except UserError as error:
-        parser.error(str(error))
+        parser.refuse(error)
 
 
 def analyze(args: argparse.Namespace) -> None:

@@ -8,12 +8,13 @@ FOLDER gets ``curves.png`` and ``curves.csv``.
 import argparse
 from pathlib import Path
 
+from rsmamba_mm.command_line import Parser
 from rsmamba_mm.errors import MissingDataError, OptionError, UserError
 from rsmamba_mm.visualization import plot_curves, read_curve, write_table
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = Parser(description=__doc__.splitlines()[0])
     parser.add_argument('runs', nargs='+', type=Path, metavar='RUN')
     parser.add_argument('--names', nargs='+', help='of the runs, in their order (default: their folders)')
     parser.add_argument('--out', type=Path, default=Path('work_dirs/curves'), help='default: %(default)s')
@@ -21,7 +22,7 @@ def main() -> None:
     try:
         analyze(args)
     except (UserError, ValueError) as error:
-        parser.error(str(error))
+        parser.refuse(error)
 
 
 def analyze(args: argparse.Namespace) -> None:

@@ -10,12 +10,13 @@ import argparse
 from _trained import Trained, run
 
 from rsmamba_mm.apis import gates_of
+from rsmamba_mm.command_line import Parser
 from rsmamba_mm.visualization import draw_gates, write_table
 from rsmamba_mm.visualization._figures import save_figure
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = Parser(description=__doc__.splitlines()[0])
     run(parser, analyze)
 
 

@@ -13,13 +13,14 @@ import numpy as np
 from _trained import Trained, run
 
 from rsmamba_mm.apis import judge_images
+from rsmamba_mm.command_line import Parser
 from rsmamba_mm.errors import OptionError
 from rsmamba_mm.visualization import draw_scores, plot_overlays, write_table
 from rsmamba_mm.visualization._figures import displayable, save_image
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = Parser(description=__doc__.splitlines()[0])
     parser.add_argument('--count', type=int, default=8, metavar='N', help='in the picture (default: 8)')
     run(parser, analyze)
 

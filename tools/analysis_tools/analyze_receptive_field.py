@@ -11,12 +11,13 @@ import argparse
 from _trained import Trained, run
 
 from rsmamba_mm.apis import effective_receptive_field, field_sides
+from rsmamba_mm.command_line import Parser
 from rsmamba_mm.errors import OptionError
 from rsmamba_mm.visualization import plot_receptive_field, write_table
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = Parser(description=__doc__.splitlines()[0])
     parser.add_argument('--images', type=int, default=50, metavar='N', help='default: 50')
     run(parser, analyze)
 

@@ -14,7 +14,6 @@ With ``--dry-run`` every step runs at tiny sizes on the CPU, the kernels in Trit
 
 from __future__ import annotations
 
-import argparse
 import statistics
 import time
 from collections.abc import Callable
@@ -27,6 +26,7 @@ import torch
 from _measure import describe_machine
 from _record import Record, read
 
+from rsmamba_mm.command_line import Parser
 from rsmamba_mm.models import RSMamba
 from rsmamba_mm.ops import make_orders, multi_order_scan, use_backend
 from rsmamba_mm.ops.backends import obstacle
@@ -64,7 +64,7 @@ TINY = Sizes(
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = Parser(description=__doc__.splitlines()[0])
     parser.add_argument(
         '--out', type=Path, default=Path('work_dirs/gpu_check'), help='folder of the results'
     )

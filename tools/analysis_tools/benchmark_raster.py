@@ -29,6 +29,7 @@ from rsmamba_mm.apis import LandCoverSegmenter, segment_raster
 from rsmamba_mm.apis.geo.grid import MULTIPLE, Axis
 from rsmamba_mm.apis.geo.mosaic import mosaic
 from rsmamba_mm.apis.geo.vrt import VirtualRaster
+from rsmamba_mm.command_line import Parser
 
 TOOL = Path(__file__).parents[1] / 'segment_raster.py'
 CORNER = (3e5, 2.8e6)
@@ -36,9 +37,7 @@ BLOCK = (64, 32)  # pixels along and across a border, in which shares are counte
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = Parser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('what', choices=['speed', 'memory', 'quality', 'seams', 'processes'])
     parser.add_argument('config')
     parser.add_argument('checkpoint')
@@ -267,7 +266,7 @@ def georeferenced(image: Path, path: Path, x: float, y: float) -> Path:
     for band, colour in zip(virtual.bands, ('Red', 'Green', 'Blue'), strict=False):
         band.colour = colour
     virtual.wkt, virtual.transform = rasterio.CRS.from_epsg(32640).to_wkt(), Affine(0.5, 0, x, 0, -0.5, y)
-    path.write_text(virtual.to_xml())
+    path.write_text(virtual.to_xml(), encoding='utf-8')
     return path
 
 
@@ -344,7 +343,7 @@ def clocks() -> dict[str, float]:
 def resident(pid: int) -> int:
     """Highest resident memory of a process, in kB (Linux)."""
     try:
-        lines = Path(f'/proc/{pid}/status').read_text().splitlines()
+        lines = Path(f'/proc/{pid}/status').read_text(encoding='utf-8').splitlines()
     except OSError:
         return 0
     return next((int(line.split()[1]) for line in lines if line.startswith('VmHWM')), 0)

@@ -12,7 +12,6 @@ set.
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Callable
 from functools import cached_property
 
@@ -20,6 +19,7 @@ import torch
 from _record import Record, add_options
 from torch import Tensor
 
+from rsmamba_mm.command_line import Parser
 from rsmamba_mm.models import RSMamba
 from rsmamba_mm.ops import use_backend
 
@@ -41,7 +41,7 @@ Result = tuple[Tensor, dict[str, Tensor]]
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = Parser(description=__doc__.splitlines()[0])
     parser.add_argument('--backend', default='triton', help='of the scan (default: triton)')
     parser.add_argument(
         '--dry-run', action='store_true', help='tiny, on the CPU: whether this program works'

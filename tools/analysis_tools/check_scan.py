@@ -8,7 +8,6 @@ float32 holds, and float16 such as bfloat16 holds: one exact result serves all b
 
 from __future__ import annotations
 
-import argparse
 import dataclasses
 import itertools
 import time
@@ -17,6 +16,7 @@ from functools import cache, partial
 import torch
 from _record import Record, add_options
 
+from rsmamba_mm.command_line import Parser
 from rsmamba_mm.ops import BACKENDS, available_backends, make_orders
 from rsmamba_mm.ops.backends.verification import TOLERANCE
 from rsmamba_mm.ops.testing import exact_scan, relative_errors, run_scan, scan_inputs
@@ -66,7 +66,7 @@ SWEEPS = {
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = Parser(description=__doc__.splitlines()[0])
     parser.add_argument('--device', default='cpu')
     parser.add_argument('--backends', nargs='+', help='default: all that run there')
     parser.add_argument('--sweep', choices=SWEEPS, default='full', help='which cases (default: full)')

@@ -9,7 +9,6 @@ over states and the multiply-adds in a loop over ranks say how many turns a tile
 
 from __future__ import annotations
 
-import argparse
 import re
 import subprocess
 import tempfile
@@ -22,6 +21,7 @@ import triton.language as tl
 from triton.backends.compiler import GPUTarget
 from triton.compiler import ASTSource
 
+from rsmamba_mm.command_line import Parser
 from rsmamba_mm.ops.backends.triton import conv, paths, scan, tile
 from rsmamba_mm.ops.backends.triton import launch as backend
 
@@ -71,7 +71,7 @@ BOUND = (192, 384, 784)  # the scan of which a bound is printed: sequences, chan
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = Parser(description=__doc__.splitlines()[0])
     parser.add_argument('--arch', type=int, nargs='+', default=[90], help='compute capability times ten')
     parser.add_argument('--ptx', type=Path, metavar='FOLDER', help='leave the PTX there, and the SASS')
     parser.add_argument('--kernels', nargs='+', default=list(CASES), choices=CASES, help='default: all')

@@ -11,7 +11,6 @@ of a forward, decoder included.
 
 from __future__ import annotations
 
-import argparse
 import logging
 import sys
 import warnings
@@ -25,6 +24,7 @@ from mmengine.config import Config
 from mmengine.registry import MODELS, init_default_scope
 from torch import Tensor, nn
 
+from rsmamba_mm.command_line import Parser
 from rsmamba_mm.models.complexity import count_operations
 
 CONFIGS = Path(__file__).resolve().parents[2] / 'configs'
@@ -33,7 +33,7 @@ START, END = '<!-- models: tools/analysis_tools/model_table.py -->\n', '<!-- end
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = Parser(description=__doc__.splitlines()[0])
     parser.add_argument('family', nargs='*', help='folders of configs/; default: all with a table')
     parser.add_argument('--check', action='store_true', help='write nothing; fail where a table is old')
     args = parser.parse_args()

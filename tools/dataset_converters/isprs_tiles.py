@@ -35,6 +35,7 @@ from mmengine.utils import track_iter_progress
 from mmseg.datasets import ISPRSDataset
 from PIL import Image
 
+from rsmamba_mm.command_line import Parser
 from rsmamba_mm.datasets import LoadPaletteAnnotations
 from rsmamba_mm.datasets.folder import find_images
 from rsmamba_mm.datasets.mosaic import resize_image, resize_labels
@@ -48,9 +49,7 @@ ENDINGS = re.compile(r'(_RGBIR|_IRRG|_RGB|_label)?(_noBoundary)?$')
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = Parser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('images', type=Path, help='folder of the tiles (top, or 2_Ortho_RGB)')
     parser.add_argument('masks', type=Path, help='folder of their masks, in colours')
     parser.add_argument(
@@ -83,7 +82,7 @@ def main() -> None:
     try:
         convert(args)
     except (UserError, OSError, ValueError) as error:
-        parser.error(str(error))
+        parser.refuse(error)
 
 
 def convert(args: argparse.Namespace) -> None:

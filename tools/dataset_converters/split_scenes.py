@@ -23,6 +23,7 @@ import torch
 from mmengine.utils import track_iter_progress
 from PIL import Image
 
+from rsmamba_mm.command_line import Parser
 from rsmamba_mm.datasets import LoadSceneImage
 from rsmamba_mm.datasets.duplicates import BITS, THRESHOLD, near_duplicates, perceptual_hashes
 from rsmamba_mm.datasets.splits import SCENES, split_scenes
@@ -32,9 +33,7 @@ from rsmamba_mm.visualization._figures import displayable
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = Parser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('dataset', choices=SCENES)
     parser.add_argument('data_root', type=Path, help='folder of the data set')
     parser.add_argument(
@@ -56,11 +55,11 @@ def main() -> None:
     kind, published = SCENES[args.dataset]
     share = published if args.train is None else args.train
     if not 0 < share < 1:
-        parser.error(f'--train is a share between 0 and 1, got {args.train}')
+        parser.refuse(f'--train is a share between 0 and 1, got {args.train}')
     if not 0 <= args.threshold < BITS:
-        parser.error(f'--threshold is from 0 to {BITS - 1} bits, got {args.threshold}')
+        parser.refuse(f'--threshold is from 0 to {BITS - 1} bits, got {args.threshold}')
     if args.leaks_csv and not args.check_leaks:
-        parser.error('--leaks-csv goes with --check-leaks')
+        parser.refuse('--leaks-csv goes with --check-leaks')
     out = args.out or args.data_root
     try:
         if args.check_leaks:
@@ -68,7 +67,7 @@ def main() -> None:
         dataset = kind(str(args.data_root))
         paths, train, test = split_scenes(dataset, share, out, args.seed)
     except (UserError, ImportError, OSError, ValueError) as error:
-        parser.error(str(error))
+        parser.refuse(error)
     expected = getattr(kind, 'NUM_IMAGES', len(paths))
     if len(paths) != expected:
         print(f'{len(paths)} images found; {kind.__name__} as published has {expected}')
@@ -136,10 +135,10 @@ def statistics(paths: list[str], training: set[int], bands: bool, parser) -> tup
     print()
     if unreadable:
         listed = '\n  '.join(unreadable)
-        parser.error(f'{len(unreadable)} images cannot be read; fetch them again:\n  {listed}')
+        parser.refuse(f'{len(unreadable)} images cannot be read; fetch them again:\n  {listed}')
     if len(shapes) > 1:
         examples = ', '.join(f'{path} has {bands}' for bands, path in shapes.items())
-        parser.error(f'the images have different numbers of bands: {examples}')
+        parser.refuse(f'the images have different numbers of bands: {examples}')
     mean = sums / pixels
     return mean, np.sqrt(squares / pixels - mean**2)
 

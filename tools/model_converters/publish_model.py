@@ -11,19 +11,12 @@ import argparse
 import json
 from pathlib import Path
 
-import rsmamba_mm._openmmlab
-
-import rsmamba_mm.datasets
-import rsmamba_mm.models  # noqa: F401
-from rsmamba_mm.apis import publish_model
-from rsmamba_mm.apis.options import AllowPickle
+from rsmamba_mm.command_line import AllowPickle, Parser
 from rsmamba_mm.errors import OptionError, UserError
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = Parser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('config', help='config file')
     parser.add_argument('checkpoint', help='checkpoint of its model')
     parser.add_argument('out_dir', type=Path, help='where the folder is made')
@@ -47,6 +40,9 @@ def main() -> None:
     parser.add_argument('--allow-pickle', action=AllowPickle, help='let the checkpoint run code')
     args = parser.parse_args()
     try:
+        from rsmamba_mm import datasets, models  # noqa: F401 - what configs name; all of it takes seconds
+        from rsmamba_mm.apis import publish_model
+
         metrics = None if args.metrics is None else _metrics(args.metrics)
         folder = publish_model(
             args.config,
@@ -59,7 +55,7 @@ def main() -> None:
             args.half,
         )
     except UserError as error:
-        parser.error(str(error))
+        parser.refuse(error)
     print(folder)
 
 

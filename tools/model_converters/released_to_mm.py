@@ -21,7 +21,7 @@ from mmengine.registry import DATASETS, init_default_scope
 
 import rsmamba_mm.datasets
 import rsmamba_mm.models  # noqa: F401
-from rsmamba_mm.apis.options import AllowPickle
+from rsmamba_mm.command_line import AllowPickle, Parser
 from rsmamba_mm.errors import OptionError, UserError
 from rsmamba_mm.models.class_order import difference, reorder_rows
 from rsmamba_mm.models.released import (
@@ -36,9 +36,7 @@ from rsmamba_mm.models.released.systems import load_config, system
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = Parser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('name', choices=SYSTEMS, metavar='NAME', help=', '.join(SYSTEMS))
     parser.add_argument('checkpoint', type=Path, help='checkpoint to convert')
     parser.add_argument('out', type=Path, help='file to write')
@@ -60,7 +58,7 @@ def main() -> None:
     try:
         print(convert(args))
     except UserError as error:
-        parser.error(str(error))
+        parser.refuse(error)
 
 
 def convert(args: argparse.Namespace) -> str:

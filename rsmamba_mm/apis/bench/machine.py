@@ -27,7 +27,11 @@ def describe_machine() -> str:
     """The processor and the threads, or the GPU, that this process computes with."""
     if torch.cuda.is_available():
         return torch.cuda.get_device_name()
-    lines = Path('/proc/cpuinfo').read_text().splitlines() if Path('/proc/cpuinfo').exists() else []
+    lines = (
+        Path('/proc/cpuinfo').read_text(encoding='utf-8').splitlines()
+        if Path('/proc/cpuinfo').exists()
+        else []
+    )
     models = {line.split(':')[1].strip() for line in lines if line.startswith('model name')}
     processor = ', '.join(sorted(models)) or platform.processor() or platform.machine()
     threads = torch.get_num_threads()

@@ -54,7 +54,7 @@ def _write(program: Any, out: Path, about: Description) -> None:
         'https://stac-extensions.github.io/file/v2.1.0/schema.json',
         'https://stac-extensions.github.io/classification/v1.1.0/schema.json',
     ]
-    out.write_text(json.dumps(item.to_dict(include_self_link=False), indent=2) + '\n')
+    out.write_text(json.dumps(item.to_dict(include_self_link=False), indent=2) + '\n', encoding='utf-8')
 
 
 def _dimensions(about: Description) -> str:
@@ -128,7 +128,7 @@ def _name(text: str) -> str:
 
 def _load(path: Path) -> Callable[[np.ndarray], np.ndarray]:
     """The graph that an item points to."""
-    assets = json.loads(path.read_text())['assets'].values()
+    assets = json.loads(path.read_text(encoding='utf-8'))['assets'].values()
     models = [asset['href'] for asset in assets if 'mlm:model' in asset['roles']]
     if len(models) != 1:
         raise OutputError(f'{path}: points to {len(models)} models, one is wanted')

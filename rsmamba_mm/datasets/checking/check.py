@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import os
+import sys
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -79,7 +79,7 @@ def check_dataset(
         decode (bool): Whether to decode each file. Defaults to False.
         train (bool): Whether each class has to be there. Defaults to False.
         workers (int): Threads, or processes to decode in; 0 decodes in this process, without timeout,
-            as is done where processes cannot be forked. Defaults to 8.
+            as is done elsewhere than on Linux. Defaults to 8.
         timeout (float): Seconds that the decoding of a sample may take. Defaults to 30.
         time_limit (float, optional): Seconds after which no further file is looked at; they come in a
             random order then, always the same. Defaults to None.
@@ -109,7 +109,7 @@ def check_dataset(
         def check(index: int, checker=checker, samples=samples) -> Seen:
             return checker.check(samples[index], decode)
 
-        if decode and workers and hasattr(os, 'fork'):
+        if decode and workers and sys.platform == 'linux':  # of macOS forked processes may crash
             found = call_in_processes(check, order, workers, timeout)
         else:
             found = _in_threads(check, order, max(1, workers), start, time_limit)

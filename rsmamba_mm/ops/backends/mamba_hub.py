@@ -104,7 +104,7 @@ def _folder() -> Path:
 def _check(file: Path) -> None:
     """Refuse a build that is not what is asked for."""
     try:
-        metadata = json.loads(file.read_text())
+        metadata = json.loads(file.read_text(encoding='utf-8'))
         found, needed = metadata.get('version'), metadata.get('kernel-depends')
     except (OSError, ValueError, AttributeError) as error:
         raise Unfit(f'{file} cannot be read ({first_line(error)}): {CURE}') from None

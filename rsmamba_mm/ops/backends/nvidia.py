@@ -29,6 +29,6 @@ def dotted(version: tuple[int, int]) -> str:
 def driver() -> str:
     """Version of the driver."""
     try:
-        return Path('/proc/driver/nvidia/version').read_text().splitlines()[0]
+        return Path('/proc/driver/nvidia/version').read_text(encoding='utf-8').splitlines()[0]
     except (OSError, IndexError):  # of what CUDA the driver is, elsewhere
         return str(torch._C._cuda_getDriverVersion())  # pyright: ignore[reportAttributeAccessIssue]

@@ -196,7 +196,7 @@ def _sources() -> str:
 def _holds(file: Path) -> bool:
     """Whether a record is there and whole."""
     try:
-        return json.loads(file.read_text())['file'] == file.name
+        return json.loads(file.read_text(encoding='utf-8'))['file'] == file.name
     except (OSError, ValueError, KeyError, TypeError):
         return False
 

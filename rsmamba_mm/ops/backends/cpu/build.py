@@ -14,6 +14,7 @@ import os
 import platform
 import shutil
 import subprocess
+import sys
 import tempfile
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
@@ -26,7 +27,9 @@ from ..cache import CACHE_VARIABLE, cache_folder
 
 SOURCES = Path(__file__).parent / 'csrc'
 PORTABLE = Path(__file__).parent / 'lib'
-FLAGS = ('-std=c++17', '-O3', '-fPIC', '-fopenmp', '-fno-math-errno', '-fno-trapping-math')
+# Apple's clang takes OpenMP by this name alone
+OPENMP = ('-Xclang', '-fopenmp') if sys.platform == 'darwin' else ('-fopenmp',)
+FLAGS = ('-std=c++17', '-O3', '-fPIC', *OPENMP, '-fno-math-errno', '-fno-trapping-math')
 X86 = platform.machine() in ('x86_64', 'AMD64')
 # Sets of instructions that the library is compiled for, by PyTorch's names of a processor's capability in
 # lower case; the last one is for all others.
@@ -113,6 +116,10 @@ def _compiled_library() -> Path:
 
 
 def _needed_compiler() -> str:
+    if sys.platform == 'win32':
+        raise BuildError(
+            'it is not compiled on Windows: the backend `torch` serves there; under WSL this one does too'
+        )
     cxx = compiler()
     if cxx is None:
         raise BuildError(
@@ -135,13 +142,13 @@ def _digest(*parts: str) -> str:
 
 
 def _sources() -> list[str]:
-    return [path.read_text() for path in sorted(SOURCES.iterdir()) if path.is_file()]
+    return [path.read_text(encoding='utf-8') for path in sorted(SOURCES.iterdir()) if path.is_file()]
 
 
 def _processor() -> str:
     """Model and features of the processor, for code that is compiled for it alone."""
     try:
-        lines = Path('/proc/cpuinfo').read_text().splitlines()
+        lines = Path('/proc/cpuinfo').read_text(encoding='utf-8').splitlines()
     except OSError:
         return platform.processor()
     kept = [line for line in lines if line.startswith(('model name', 'flags', 'Features', 'CPU part'))]
@@ -164,7 +171,9 @@ def _compile(cxx: str, target: Path) -> None:
         # without -fopenmp here: OpenMP's symbols come from the runtime that PyTorch brings, so that
         # both share one pool of threads
         torch_lib = Path(torch.__file__).parent / 'lib'
-        _call([cxx, '-shared', *objects, '-o', str(result), f'-L{torch_lib}', '-ltorch_cpu'])
+        runtime = [str(path) for path in torch_lib.glob('lib*omp*.dylib')]  # on macOS to be named itself
+        where = [f'-L{torch_lib}', *([f'-Wl,-rpath,{torch_lib}'] if runtime else [])]
+        _call([cxx, '-shared', *objects, '-o', str(result), *where, '-ltorch_cpu', *runtime])
         os.replace(result, target)
 
 

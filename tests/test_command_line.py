@@ -1,0 +1,70 @@
+"""What the tools say of options that cannot be read, before anything heavy is imported."""
+
+import subprocess
+import sys
+
+import pytest
+
+from rsmamba_mm.command_line import Parser, add_train_arguments
+
+# without PyTorch and OpenMMLab an import of them would end in a traceback
+CALL = """
+import runpy, sys
+for name in ('torch', 'mmengine', 'mmcv'):
+    sys.modules[name] = None
+sys.argv = [{tool!r}, *{options!r}]
+runpy.run_path({tool!r}, run_name='__main__')
+"""
+
+
+def said(capsys, *options: str) -> str:
+    parser = Parser('train.py')
+    parser.add_argument('config')
+    add_train_arguments(parser)
+    with pytest.raises(SystemExit) as end:
+        parser.parse_args(options)
+    assert end.value.code == 2
+    return capsys.readouterr().err
+
+
+def test_errors_are_one_sentence(capsys):
+    hint = '(train.py --help lists the options)\n'
+    message = said(capsys, 'a.py', '--wrk-dir', 'x')
+    assert message == (
+        f'train.py: error: unrecognized arguments: --wrk-dir x; did you mean --work-dir? {hint}'
+    )
+    assert said(capsys) == f'train.py: error: the following arguments are required: config {hint}'
+    message = said(capsys, 'a.py', '--cfg-options', 'train_cfg.max_epochs')
+    assert (
+        "--cfg-options: 'train_cfg.max_epochs' is no KEY=VALUE, such as train_cfg.max_epochs=8" in message
+    )
+    message = said(capsys, 'a.py', '--cfg-options', '=8')
+    assert "'=8' is no KEY=VALUE" in message
+
+
+def test_config_options_are_read_as_by_mmengine():
+    parser = Parser()
+    add_train_arguments(parser)
+    args = parser.parse_args(['--cfg-options', 'a.b=8', 'c=[1,2.5,x]', '--cfg-options', 'd=None'])
+    assert args.cfg_options == {'a.b': 8, 'c': [1, 2.5, 'x'], 'd': None}
+
+
+@pytest.mark.parametrize(
+    ('tool', 'options', 'message'),
+    [
+        ('train.py', ['--no-such'], 'required: config'),
+        ('test.py', ['a.py', 'b.pth', '--shw-dir', 'x'], 'did you mean --show-dir'),
+        ('demo.py', ['--epochs', '1'], '--epochs must be at least 2, got 1\n'),
+        ('demo.py', ['--data', 'x', '--task', 'segmentation'], 'a segmenter needs masks'),
+        ('image_demo.py', [], 'required: IMAGE|FOLDER, config, checkpoint'),
+        ('classify_folder.py', ['a.py', 'b.pth', 'c'], 'required: --out'),
+        ('segment_raster.py', ['a.py', 'b.pth', 'c.tif', 'd.tif', '--half', 'int8'], 'invalid choice'),
+        ('check_dataset.py', ['a.py', '--workers', '0'], '--workers is at least 1'),
+        ('model_converters/publish_model.py', [], 'required: config, checkpoint, out_dir'),
+    ],
+)
+def test_tools_refuse_before_they_import(root, tool, options, message):
+    call = CALL.format(tool=str(root / 'tools' / tool), options=options)
+    result = subprocess.run([sys.executable, '-c', call], capture_output=True, text=True, cwd=root)
+    assert result.returncode == 2 and message in result.stderr
+    assert result.stderr.startswith(f'{tool.rpartition("/")[2]}: error: ') and 'usage' not in result.stderr
