@@ -31,9 +31,9 @@ PICKLES = ('.pkl', '.pickle')
 TABLES = ('.json', '.yml', '.yaml', *PICKLES)
 # top-level entries beside the runner's arguments that MMEngine or this package reads where they are given
 _READ = (
-    'compile', 'custom_imports', 'data_root', 'deadline', 'detect_anomalous_params', 'efficient_conv_bn_eval',
-    'find_unused_parameters', 'model_wrapper_cfg', 'recipe', 'runner_type', 'strategy', 'sync_bn',
-    'tta_model', 'tta_pipeline',
+    'compile', 'custom_imports', 'data_root', 'deadline', 'detect_anomalous_params',
+    'efficient_conv_bn_eval', 'find_unused_parameters', 'model_wrapper_cfg', 'recipe', 'runner_type',
+    'strategy', 'sync_bn', 'tta_model', 'tta_pipeline',
 )  # fmt: skip
 RESIZED = ('pos_embed', 'relative_position', 'rel_pos')  # what models fit to their size when they load
 
