@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from math import ceil
+from typing import Any
 
 from mmcv.cnn import ConvModule
 from mmengine.model import BaseModule
@@ -48,11 +49,11 @@ class ConvStem(nn.Module):
             depths = [0] * len(widths)
         check_integers('ConvStem', least=0, length=len(widths), depths=depths)
         self.stride = 2 ** len(widths)
-        settings = dict(norm_cfg=norm_cfg, act_cfg=act_cfg)
+        settings: dict[str, Any] = dict(norm_cfg=norm_cfg, act_cfg=act_cfg, inplace=False)
         with naming('ConvStem: norm_cfg or act_cfg', settings):
             stages = []
             for before, width, depth in zip((in_channels, *widths), widths, depths, strict=False):
-                halved = ConvModule(before, width, 3, stride=2, padding=1, inplace=False, **settings)
+                halved = ConvModule(before, width, 3, stride=2, padding=1, **settings)
                 stages.append(nn.Sequential(halved, *(_Residual(width, settings) for _ in range(depth))))
         self.stages = nn.Sequential(*stages)
         self.projection = nn.Conv2d(widths[-1], embed_dims, 1)
@@ -78,9 +79,9 @@ class ConvStem(nn.Module):
 class _Residual(nn.Module):
     """Two convolutions of 3 px around which their input is carried (He et al., arXiv:1512.03385)."""
 
-    def __init__(self, width: int, settings: dict) -> None:
+    def __init__(self, width: int, settings: dict[str, Any]) -> None:
         super().__init__()
-        self.first = ConvModule(width, width, 3, padding=1, inplace=False, **settings)
+        self.first = ConvModule(width, width, 3, padding=1, **settings)
         self.second = ConvModule(width, width, 3, padding=1, **{**settings, 'act_cfg': None})
 
     def forward(self, x: Tensor) -> Tensor:
