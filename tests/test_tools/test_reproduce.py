@@ -46,7 +46,7 @@ def test_list_and_dry_run(reproduce, bench, tmp_path):
 def test_what_needs_a_gpu_says_so(reproduce, tmp_path, monkeypatch):
     monkeypatch.setattr('torch.cuda.is_available', lambda: False)
     path = tmp_path / 'experiments.yml'
-    path.write_text(path.read_text().replace('images_seen: 32}', 'images_seen: 32, gpu: true}'))
+    path.write_text(path.read_text().replace('images_seen: 32}', 'images_seen: 32, gpu: true}', 1))
     _, out, _ = reproduce('--dry-run')
     assert out.count('missing: GPU: it is too large for a CPU, and PyTorch sees no GPU here') == 1
     code, _, err = reproduce('other')
@@ -79,7 +79,7 @@ def test_check_and_measured_costs(reproduce, bench, tmp_path, monkeypatch):
     code, out, _ = reproduce('--measure')
     assert code == 0 and f'{tmp_path}/costs.png written' in out
     speed = json.loads((tmp_path / 'speed.json').read_text())
-    assert set(speed['models']) == {'small', 'other'} and speed['repeats'] == 2
+    assert set(speed['models']) == {'small', 'other', 'third'} and speed['repeats'] == 2
     small = speed['models']['small']
     low, high = small['range']
     assert 0 < low <= small['milliseconds'] <= high
