@@ -108,7 +108,7 @@ def add_inference_arguments(parser: ArgumentParser) -> None:
     parser.add_argument(
         '--out-dir', default='work_dirs/image_demo', help='folder for the results (default: %(default)s)'
     )
-    parser.add_argument('--device', help='such as cpu or cuda:1 (default: a GPU if there is one)')
+    _add_device_argument(parser)
     parser.add_argument('--batch-size', type=int, default=1, metavar='N', help='default: 1')
     add_config_arguments(parser)
 
@@ -122,7 +122,7 @@ def add_folder_arguments(parser: ArgumentParser) -> None:
     )
     parser.add_argument('--out', required=True, metavar='FILE.csv', help='file for the table')
     parser.add_argument('--topk', type=int, default=5, metavar='K', help='classes an image (default: 5)')
-    parser.add_argument('--device', help='such as cpu or cuda:1 (default: a GPU if there is one)')
+    _add_device_argument(parser)
     parser.add_argument('--batch-size', type=int, default=16, metavar='N', help='default: 16')
     add_config_arguments(parser)
 
@@ -139,7 +139,7 @@ def add_raster_arguments(parser: ArgumentParser) -> None:
         'line, or a STAC item (.json)',
     )
     parser.add_argument('dst', metavar='DST', help='the map, a GeoTIFF; what is beside it bears its name')
-    parser.add_argument('--device', help='such as cpu or cuda:1 (default: a GPU if there is one)')
+    _add_device_argument(parser)
     parser.add_argument(
         '--half', choices=['float16', 'bfloat16'], help='compute in half precision what bears it'
     )
@@ -224,6 +224,10 @@ def _add_run_arguments(parser: ArgumentParser) -> None:
         help='how the processes of a distributed job were started',
     )
     parser.add_argument('--local_rank', '--local-rank', type=int, default=0)
+
+
+def _add_device_argument(parser: ArgumentParser) -> None:
+    parser.add_argument('--device', help='such as cpu or cuda:1 (default: a GPU if there is one)')
 
 
 def add_config_arguments(parser: ArgumentParser) -> None:

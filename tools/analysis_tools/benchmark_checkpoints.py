@@ -18,7 +18,7 @@ from mmengine.hooks import Hook
 from mmengine.runner import Runner
 
 from rsmamba_mm.apis import prepare_train
-from rsmamba_mm.apis.options import add_config_arguments
+from rsmamba_mm.command_line import add_config_arguments
 from rsmamba_mm.engine.safe_checkpoint import ATOMIC
 
 SIDES = {'MMEngine': None, 'whole, to the disk': dict(backend=ATOMIC)}

@@ -87,10 +87,10 @@ def page(results: Results, speed: dict | None) -> str:
     from .statistics import RESAMPLES
 
     bench, parts = results.bench, [HEAD.format(resamples=RESAMPLES)]
+    asked = {pair for question in bench.questions for pair in question.pairs}
     for data in dict.fromkeys(experiment.data.name for experiment in bench.experiments.values()):
         names = [name for name, each in bench.experiments.items() if each.data.name == data]
         about = bench.experiments[names[0]].data
-        asked = {pair for question in bench.questions for pair in question.pairs}
         names = [name for name in names if name not in {first for first, _ in asked}]
         parts.append(f'\n## {about.title}\n\n{sizes(about)}\n\n{table(results, names, bench.folder)}')
         said = [
@@ -147,7 +147,7 @@ def table(results: Results, names: Sequence[str], folder: Path) -> str:
             f'{row["parameters"] / 1e6:.2f} M',
             images_seen(row),
             str(row['epochs']),
-            f'{row["seconds"] / 60:.0f} min' + (f', {row["seeds"]} seeds' if row['seeds'] > 1 else ''),
+            time(row),
             *(figure(results.row(name, 'held-out', m)) for m in metrics),
             figure(results.row(name, 'paper', metrics[0])),
             *(
@@ -189,13 +189,13 @@ def answer(results: Results, question: Question) -> str:
         f'| model | parameters | images seen | time | {metric} | difference |\n|---|---|---|---|---|---|\n'
     ]
     for row in rows:
-        said, seeds = '', f', {row["seeds"]} seeds' if row['seeds'] > 1 else ''
+        said = ''
         if row['pair']:
             low, high = row['pair']['ci95']
             said = f'{row["pair"]["difference"]:+.2f} [{low:+.2f}, {high:+.2f}]'
         lines.append(
             f'| {row["title"]} | {row["parameters"] / 1e6:.2f} M | {images_seen(row)} '
-            f'| {row["seconds"] / 60:.0f} min{seeds} | {figure(row)} | {said} |\n'
+            f'| {time(row)} | {figure(row)} | {said} |\n'
         )
     return ''.join(lines)
 
@@ -204,6 +204,11 @@ def images_seen(row: dict) -> str:
     """How many images a training saw, and how many without labels before it."""
     before = row.get('pretraining_images')
     return f'{row["images_seen"]:,}' + (f', {before:,} without labels before' if before else '')
+
+
+def time(row: dict) -> str:
+    """What a training took, and of how many seeds that is the mean."""
+    return f'{row["seconds"] / 60:.0f} min' + (f', {row["seeds"]} seeds' if row['seeds'] > 1 else '')
 
 
 def figure(row: dict) -> str:
