@@ -1,0 +1,16 @@
+# For longer trainings on few images: mixed in pairs, all eight ways that a view from above lies, other light
+_base_ = './rsmamba-t_stem_ucmerced-128px.py'
+
+model = dict(
+    train_cfg=dict(augments=[dict(type='Mixup', alpha=0.4), dict(type='CutMix', alpha=1.0)], probs=[0.3, 0.4])
+)
+train_pipeline = [
+    dict(type='LoadSceneImage'),
+    dict(type='RandomResizedCrop', scale=128, crop_ratio_range=(0.3, 1.0)),
+    dict(type='RandomFlip', prob=0.5, direction='horizontal'),
+    dict(type='RandomFlip', prob=0.5, direction='vertical'),
+    dict(type='RandomTranspose'),
+    dict(type='ColorJitter', brightness=0.3, contrast=0.3, saturation=0.3),
+    dict(type='PackInputs'),
+]
+train_dataloader = dict(dataset=dict(pipeline=train_pipeline))
