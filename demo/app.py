@@ -2,9 +2,9 @@
 """Try the models in a browser: ``python demo/app.py``, then open the address that it prints.
 
 Drop an image or a small GeoTIFF: the scene's class with scores and what the gates of RSMamba weigh its
-paths with; the land cover over the image with areas, and as a GeoTIFF to keep. The models are those that
-``make demo`` leaves, or your own. The page is served to this machine alone, unless ``--host`` or
-``--share`` say otherwise.
+paths with; the land cover over the image with areas, and as a GeoTIFF to keep. The models are those of the
+package, those that ``make demo`` leaves (``--demo``), or your own. The page is served to this machine alone,
+unless ``--host`` or ``--share`` say otherwise.
 """
 
 from __future__ import annotations
@@ -48,7 +48,10 @@ try:
 except ImportError as error:
     raise SystemExit(f'demo/app.py: {error}') from None
 
-LEFT_BY_DEMO = Path(__file__).resolve().parents[1] / 'work_dirs' / 'demo'
+ROOT = Path(__file__).resolve().parents[1]
+LEFT_BY_DEMO = ROOT / 'work_dirs' / 'demo'
+OF_PACKAGE = dict(classifier='rsmamba-t_ucmerced', segmenter='unetmamba-tiny_dubai')
+REAL_IMAGES = ROOT / 'docs' / 'images'
 MOST_PIXELS = 4096 * 4096
 OPACITY = 60  # per cent
 EXAMPLES, EXAMPLE_SEED, EXAMPLE_SIZE = 8, 2024, 256
@@ -90,7 +93,8 @@ class Models:
     """A classifier and a segmenter of images and small GeoTIFFs.
 
     Args:
-        classifier, segmenter (Sequence[str]): Config and checkpoint of each.
+        classifier, segmenter (Sequence[str]): Config and checkpoint of each, or a name alone, of a model of
+            the package or of a folder that ``publish_model.py`` wrote.
         device (str, optional): Defaults to None, a GPU if there is one.
 
     Raises:
@@ -182,13 +186,13 @@ def left_by_demo(task: str) -> tuple[str, str]:
     if not configs or not checkpoints:
         option = 'classifier' if task == 'classification' else 'segmenter'
         raise MissingDataError(
-            f'no trained model in {folder}: run `make demo` first, or name one with --{option}'
+            f'no trained model in {folder}: run `make demo` first, or name one with --{option} instead of --demo'
         )
     return str(configs[-1]), str(checkpoints[-1])
 
 
 def draw_examples(folder: Path) -> list[Path]:
-    """Synthetic scenes that no model of ours was trained on, as files."""
+    """Synthetic scenes that no model of ours was trained on, as files; after the demo's models."""
     names = SCENE_CLASSES[:: max(1, len(SCENE_CLASSES) // EXAMPLES)][:EXAMPLES]
     files = [folder / f'{name}.png' for name in names]
     for file, name in zip(files, names, strict=True):
@@ -196,9 +200,8 @@ def draw_examples(folder: Path) -> list[Path]:
     return files
 
 
-def build_page(models: Models) -> gr.Blocks:
-    """The page on two models."""
-    examples = draw_examples(Path(tempfile.mkdtemp(prefix='rsmamba_mm-examples-')))
+def build_page(models: Models, examples: Sequence[Path]) -> gr.Blocks:
+    """The page on two models, with images to try."""
     # every picture and map that was shown is a file: those of a day ago are removed each hour
     with gr.Blocks(title='rsmamba_mm', analytics_enabled=False, delete_cache=(3600, 86400)) as page:
         gr.Markdown('## Land cover and scene of an image from above')
@@ -208,7 +211,7 @@ def build_page(models: Models) -> gr.Blocks:
                 file = gr.File(label='Image or GeoTIFF', elem_id='file')
                 scenes = gr.Gallery(
                     [(str(path), path.stem.replace('_', ' ')) for path in examples],
-                    label='Synthetic scenes to try',
+                    label='Images to try',
                     columns=4,
                     height=300,
                     allow_preview=False,
@@ -260,13 +263,16 @@ def build_page(models: Models) -> gr.Blocks:
 
 def main() -> None:
     parser = Parser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    for task in ('classifier', 'segmenter'):
+    for task, name in OF_PACKAGE.items():
         parser.add_argument(
             f'--{task}',
-            nargs=2,
-            metavar=('CONFIG', 'CHECKPOINT'),
-            help='default: the one that `make demo` left in work_dirs/demo',
+            nargs='+',
+            metavar='MODEL',
+            help=f'config and checkpoint, or the name of a model of the package (default: {name})',
         )
+    parser.add_argument(
+        '--demo', action='store_true', help='the models that `make demo` left in work_dirs/demo'
+    )
     parser.add_argument('--device', help='default: a GPU if there is one')
     parser.add_argument(
         '--host', default='127.0.0.1', help='0.0.0.0 serves the network (default: 127.0.0.1)'
@@ -277,15 +283,20 @@ def main() -> None:
     args = parser.parse_args()
     # of pictures without coordinates, which are as welcome
     warnings.filterwarnings('ignore', category=rasterio.errors.NotGeoreferencedWarning)
+    for task in OF_PACKAGE:
+        if len(getattr(args, task) or ()) > 2:
+            parser.refuse(f'--{task} takes the name of a model, or a config and a checkpoint')
     try:
         models = Models(
-            args.classifier or left_by_demo('classification'),
-            args.segmenter or left_by_demo('segmentation'),
+            args.classifier or (left_by_demo('classification') if args.demo else [OF_PACKAGE['classifier']]),
+            args.segmenter or (left_by_demo('segmentation') if args.demo else [OF_PACKAGE['segmenter']]),
             args.device,
         )
     except UserError as error:
         parser.refuse(error)
-    build_page(models).launch(
+    real = [] if args.demo else sorted(REAL_IMAGES.glob('*.jpg'))
+    examples = real or draw_examples(Path(tempfile.mkdtemp(prefix='rsmamba_mm-examples-')))
+    build_page(models, examples).launch(
         server_name=args.host, server_port=args.port, share=args.share, css=CSS, quiet=False
     )
 

@@ -12,10 +12,11 @@ import torch
 from bench_miniature import add_run, make_bench, train_here
 from mmengine.config import Config
 
-from rsmamba_mm.apis.bench import running
+from rsmamba_mm.apis import publish_model, zoo
+from rsmamba_mm.apis.bench import pages, running
 from rsmamba_mm.apis.bench.checking import check_results, write_results
 from rsmamba_mm.apis.bench.experiments import read_bench
-from rsmamba_mm.apis.bench.hooks import BenchHook
+from rsmamba_mm.apis.bench.hooks import SELECTED, BenchHook
 from rsmamba_mm.apis.bench.journal import Journal
 from rsmamba_mm.apis.bench.pages import best_in_time
 from rsmamba_mm.apis.bench.results import Results
@@ -93,6 +94,7 @@ def test_a_run_that_was_cut_gives_the_same_figures(bench, tmp_path, monkeypatch)
     ):
         shutil.rmtree(retested.run_folder(other, 0))
         running.run_experiments(retested, [other], work=tmp_path / 'elsewhere', say=str)
+    check_of_a_carried_model(bench, tmp_path, again, monkeypatch)
     for where in ('in an epoch', 'by the budget'):
         shutil.rmtree(kept)
         with monkeypatch.context() as patch:
@@ -298,6 +300,28 @@ def test_options_of_the_data_and_of_the_experiment_reach_the_training(bench, tmp
         Results(read_bench(tmp_path))
 
 
+def check_of_a_carried_model(bench, tmp_path, again, monkeypatch):
+    """The weights of 16 bits are those that are tested, and the table names them."""
+    folder = tmp_path / 'whole/small/seed0'
+    published = publish_model(str(folder.with_suffix('.py')), str(folder / SELECTED), tmp_path, half=True)
+    (tmp_path / 'zoo').mkdir()
+    published.rename(tmp_path / 'zoo' / 'mine')
+    monkeypatch.setattr(zoo, 'ZOO', tmp_path / 'zoo')
+    page = tmp_path / 'page.md'
+    page.write_text('<!-- carried: other -->\n<!-- end of carried -->\n')
+    with pytest.raises(OptionError, match='other has tested no model of the package'):
+        pages.filled(page, Results(bench))
+    replace(tmp_path / 'experiments.yml', again, 'images_seen: 32, weights_of: small, carried: mine}')
+    carried = read_bench(tmp_path)
+    shutil.rmtree(tmp_path / 'whole/other')
+    assert running.run_experiments(
+        carried, [carried.experiments['other']], work=tmp_path / 'whole', say=str
+    )
+    speed = dict(models=dict(other=dict(milliseconds=4.6)))
+    filled = pages.filled(page, Results(carried), speed)
+    assert re.search(r'\| \[`mine`\]\(.*\) \| Drawn scenes \| .* \| 5 ms \| macro F1 \d', filled)
+
+
 @pytest.mark.parametrize(
     ('old', 'new', 'said'),
     [
@@ -320,6 +344,11 @@ def test_options_of_the_data_and_of_the_experiment_reach_the_training(bench, tmp
             'images_seen: 32}',
             'images_seen: 16, weights_of: small}',
             'other: weights_of names an experiment',
+        ),
+        (
+            'images_seen: 32}',
+            'images_seen: 32, carried: small}',
+            'other: carried comes with weights_of',
         ),
         ('train: 8, ', '', 'scenes: images has a number for each of train, held_out, test'),
     ],

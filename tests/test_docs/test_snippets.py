@@ -1,4 +1,5 @@
-"""Every command and every Python block of README.md and docs/, run page by page as a reader would.
+"""Every command and every Python block of README.md and docs/, run page by page as a reader would; those of the
+other pages are parsed, and their tools, configs and options looked up.
 
 A block is run as it stands, unless a comment in the line above it says otherwise: ``run as: COMMAND`` gives
 one of the same form that is shorter; ``not run: REASON`` has it parsed alone, and its tools and their
@@ -18,6 +19,7 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / 'README.md', *sorted((ROOT / 'docs').rglob('*.md'))]
+OTHERS = [ROOT / 'CONTRIBUTING.md', *sorted(ROOT.glob('configs/*/README.md'))]  # their tests are elsewhere
 BLOCK = re.compile(
     r'(?:^<!-- (?P<how>not run|run as): (?P<what>.*?) -->\n)?^```(?P<kind>bash|python)\n(?P<text>.*?)^```$',
     re.MULTILINE | re.DOTALL,
@@ -80,7 +82,7 @@ def test_the_blocks_run(page, tmp_path):
     assert done.returncode == 0, f'{named(page)}:\n{done.stdout[-3000:]}\n{done.stderr[-3000:]}'
 
 
-@pytest.mark.parametrize('page', PAGES, ids=named)
+@pytest.mark.parametrize('page', [*PAGES, *OTHERS], ids=named)
 def test_the_blocks_can_be_read(page):
     for block in blocks(page):
         if block.kind == 'python':

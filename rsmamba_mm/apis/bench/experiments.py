@@ -17,7 +17,7 @@ from .scores import METRICS
 
 RESULTS = Path('docs/results')
 FILE = 'experiments.yml'
-OPTIONAL = ('paper', 'gpu', 'pretraining', 'pretraining_epochs', 'options', 'weights_of')
+OPTIONAL = ('paper', 'gpu', 'pretraining', 'pretraining_epochs', 'options', 'weights_of', 'carried')
 FIXED = {'randomness', 'custom_imports', 'custom_hooks'}  # what the bench adds to
 PARTS = ('train', 'held_out', 'test')
 
@@ -74,6 +74,8 @@ class Experiment:
             Defaults to none.
         weights_of (str): The experiment of the same length whose weights are tested again, with other
             options; nothing is trained. Defaults to '', none.
+        carried (str): Name of the model of the package that this training gave: its 16-bit weights are
+            tested in place of those of ``weights_of``. Defaults to '', none.
     """
 
     name: str
@@ -87,6 +89,7 @@ class Experiment:
     pretraining_epochs: int = 0
     options: Mapping[str, Any] = field(default_factory=dict)
     weights_of: str = ''
+    carried: str = ''
 
     @property
     def epochs(self) -> int:
@@ -232,6 +235,8 @@ def _experiment(path: Path, name: str, about: dict, data: Mapping[str, Data]) ->
         )
     if bool(about.get('pretraining')) != (about.get('pretraining_epochs', 0) > 0):
         raise OptionError(f'{path}: {name}: pretraining and pretraining_epochs come together')
+    if about.get('carried') and not about.get('weights_of'):
+        raise OptionError(f'{path}: {name}: carried comes with weights_of, the training that gave it')
     return Experiment(name, data=data[dataset], paper=about.pop('paper', None) or {}, **about)
 
 

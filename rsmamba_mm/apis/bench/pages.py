@@ -10,12 +10,14 @@ from pathlib import Path
 
 from ...errors import OptionError
 from ...paths import share
+from ..zoo import ZOO
 from .experiments import FILE, PARTS, Data, Question
 from .results import Results
 from .scores import METRICS
 
 MARK = re.compile(
-    r'(?P<start><!-- results: (?P<names>[^>]*?) -->\n)(?P<table>.*?)(?P<end><!-- end of results -->)',
+    r'(?P<start><!-- (?P<what>results|carried): (?P<names>[^>]*?) -->\n)(?P<table>.*?)'
+    r'(?P<end><!-- end of (?P=what) -->)',
     re.DOTALL,
 )
 JSON, PAIRS, PAGE, PICTURE, SPEED = (
@@ -78,7 +80,7 @@ def render(results: Results, speed: dict | None) -> dict[Path, str]:
         folder / PAGE: page(results, speed),
     }
     for readme in results.bench.readmes:
-        texts[readme] = filled(readme, results)
+        texts[readme] = filled(readme, results, speed)
     return texts
 
 
@@ -284,7 +286,30 @@ def _listed(words: Sequence[str]) -> str:
     return ' and '.join([', '.join(words[:-1]), words[-1]] if len(words) > 1 else words)
 
 
-def filled(readme: Path, results: Results) -> str:
+def carried_table(results: Results, speed: dict | None, names: Sequence[str]) -> str:
+    """The models that the package carries, by the experiments that tested them.
+
+    Raises:
+        OptionError: If one has tested no model of the package, or has not run.
+    """
+    lines = ['| model | data | parameters | an image in | figure |\n|---|---|---|---|---|\n']
+    for name in names:
+        each = results.bench.experiments[name]
+        if not each.carried or name not in results.runs:
+            raise OptionError(f'{name} has tested no model of the package: python tools/reproduce.py {name}')
+        metric = each.data.metrics[0]
+        row = results.row(name, 'held-out', metric)
+        card = Path(os.path.relpath(ZOO / each.carried / 'README.md', share())).as_posix()
+        measured = (speed or {'models': {}})['models'].get(name)
+        taken = f'{measured["milliseconds"]:.0f} ms' if measured else ''
+        lines.append(
+            f'| [`{each.carried}`]({card}) | {each.data.title} | {row["parameters"] / 1e6:.2f} M | {taken} '
+            f'| {METRICS[metric]} {figure(row)} |\n'
+        )
+    return ''.join(lines)
+
+
+def filled(readme: Path, results: Results, speed: dict | None = None) -> str:
     """A page with the tables between its marks written anew.
 
     Raises:
@@ -297,7 +322,11 @@ def filled(readme: Path, results: Results) -> str:
     def fill(found: re.Match) -> str:
         names = found['names'].split()
         results.bench.find(names)
-        return f'{found["start"]}{table(results, names, readme.parent)}{found["end"]}'
+        if found['what'] == 'carried':
+            made = carried_table(results, speed, names)
+        else:
+            made = table(results, names, readme.parent)
+        return f'{found["start"]}{made}{found["end"]}'
 
     return MARK.sub(fill, text)
 

@@ -19,6 +19,7 @@ import torch
 from ...errors import OptionError, UserError
 from ...paths import share
 from ..runner import prepare_test
+from ..zoo import published_files
 from .experiments import Bench, Experiment
 from .hooks import SELECTED, BenchHook
 from .journal import Journal
@@ -159,9 +160,12 @@ def _run(bench: Bench, experiment: Experiment, seed: int, deadline: float | None
 
 
 def _retest(bench: Bench, experiment: Experiment, seed: int, work: Path) -> Path:
-    """Test the weights of another experiment."""
+    """Test the weights of another experiment, or those that the package carries of it."""
     before = work_folder(bench.experiments[experiment.weights_of], seed, work)
-    if not (weights := before / SELECTED).is_file():
+    weights = before / SELECTED
+    if experiment.carried:
+        weights = Path(published_files(experiment.carried)[1])
+    if not (weights.is_file() and Journal(before).rows):
         raise OptionError(
             f'{experiment.name} tests the weights of {experiment.weights_of}, seed {seed}, which are not '
             f'here: {weights}. They are left by its training'
