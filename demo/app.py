@@ -3,8 +3,8 @@
 
 Drop an image or a small GeoTIFF: the scene's class with scores and what the gates of RSMamba weigh its
 paths with; the land cover over the image with areas, and as a GeoTIFF to keep. The models are those of the
-package, those that ``make demo`` leaves (``--demo``), or your own. The page is served to this machine alone,
-unless ``--host`` or ``--share`` say otherwise.
+package, those that ``make demo`` leaves (``--demo``), or your own. The page is served to this machine
+alone, unless ``--host`` or ``--share`` say otherwise.
 """
 
 from __future__ import annotations
@@ -50,6 +50,7 @@ except ImportError as error:
 
 ROOT = Path(__file__).resolve().parents[1]
 LEFT_BY_DEMO = ROOT / 'work_dirs' / 'demo'
+LEFT_BY_DEMO_AS = dict(classifier='classification', segmenter='segmentation')
 OF_PACKAGE = dict(classifier='rsmamba-t_ucmerced', segmenter='unetmamba-tiny_dubai')
 REAL_IMAGES = ROOT / 'docs' / 'images'
 MOST_PIXELS = 4096 * 4096
@@ -184,9 +185,10 @@ def left_by_demo(task: str) -> tuple[str, str]:
         for pattern in ('*.py', 'best_*.pth')
     )
     if not configs or not checkpoints:
-        option = 'classifier' if task == 'classification' else 'segmenter'
+        option = next(name for name, kind in LEFT_BY_DEMO_AS.items() if kind == task)
         raise MissingDataError(
-            f'no trained model in {folder}: run `make demo` first, or name one with --{option} instead of --demo'
+            f'no trained model in {folder}: run `make demo` first, or leave --demo out and name one with '
+            f'--{option}'
         )
     return str(configs[-1]), str(checkpoints[-1])
 
@@ -287,11 +289,11 @@ def main() -> None:
         if len(getattr(args, task) or ()) > 2:
             parser.refuse(f'--{task} takes the name of a model, or a config and a checkpoint')
     try:
-        models = Models(
-            args.classifier or (left_by_demo('classification') if args.demo else [OF_PACKAGE['classifier']]),
-            args.segmenter or (left_by_demo('segmentation') if args.demo else [OF_PACKAGE['segmenter']]),
-            args.device,
-        )
+        named = {
+            task: getattr(args, task) or (left_by_demo(kind) if args.demo else [OF_PACKAGE[task]])
+            for task, kind in LEFT_BY_DEMO_AS.items()
+        }
+        models = Models(**named, device=args.device)
     except UserError as error:
         parser.refuse(error)
     real = [] if args.demo else sorted(REAL_IMAGES.glob('*.jpg'))

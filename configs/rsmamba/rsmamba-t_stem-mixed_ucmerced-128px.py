@@ -1,8 +1,11 @@
-# For longer trainings on few images: mixed in pairs, all eight ways that a view from above lies, other light
+# For longer trainings on few images: these are mixed in pairs, and seen in all eight ways that a view from
+# above lies, in other light
 _base_ = './rsmamba-t_stem_ucmerced-128px.py'
 
 model = dict(
-    train_cfg=dict(augments=[dict(type='Mixup', alpha=0.4), dict(type='CutMix', alpha=1.0)], probs=[0.3, 0.4])
+    train_cfg=dict(
+        augments=[dict(type='Mixup', alpha=0.4), dict(type='CutMix', alpha=1.0)], probs=[0.3, 0.4]
+    )
 )
 train_pipeline = [
     dict(type='LoadSceneImage'),

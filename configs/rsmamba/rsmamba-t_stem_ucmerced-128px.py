@@ -1,5 +1,5 @@
-# Few tokens behind a stem of residual convolutions (docs/results, "What makes a small model better on little
-# data?")
+# Few tokens behind a stem of residual convolutions (docs/results, "What makes a small model better on
+# little data?")
 _base_ = [
     '../_base_/models/rsmamba-t_128px.py',
     '../_base_/datasets/ucmerced_128px.py',

@@ -15,6 +15,7 @@ from importlib import metadata
 from pathlib import Path
 
 from ..paths import PACKAGE
+from ..processor import processor, processor_name
 from ..threads import usable_cores
 from ..version import __version__
 from .report import Section
@@ -88,25 +89,14 @@ def machine(section: Section) -> None:
     section.say('system', platform.platform())
     section.say('Python', f'{platform.python_version()} ({platform.python_implementation()})')
     section.say('environment', f'{sys.prefix}{" (conda)" if os.environ.get("CONDA_PREFIX") else ""}')
-    model, features = _processor()
-    section.say('processor', f'{model or platform.machine()}{f" ({features})" if features else ""}')
+    has = set(f'{processor().get("flags", "")} {processor().get("features", "")}'.split())
+    features = ' '.join(name for name in FEATURES if name in has)
+    section.say('processor', f'{processor_name()}{f" ({features})" if features else ""}')
     section.say('cores', f'{usable_cores()} of {os.cpu_count()} may be used')
     section.say('memory', _memory())
     _shared_memory(section)
     _open_files(section)
     disk(section, 'temporary files', Path(tempfile.gettempdir()))
-
-
-def _processor() -> tuple[str, str]:
-    """Model, and those of its features that matter here."""
-    try:
-        lines = Path('/proc/cpuinfo').read_text(encoding='utf-8').splitlines()
-    except OSError:
-        return platform.processor(), ''
-    told = dict(line.split(':', 1) for line in reversed(lines) if ':' in line)
-    told = {name.strip().lower(): value.strip() for name, value in told.items()}
-    has = set(f'{told.get("flags", "")} {told.get("features", "")}'.split())
-    return told.get('model name', ''), ' '.join(name for name in FEATURES if name in has)
 
 
 def _memory() -> str:

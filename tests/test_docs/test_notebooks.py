@@ -20,7 +20,9 @@ def test_it_runs(path, monkeypatch):
     notebook = nbformat.read(path, as_version=4)
     client = nbclient.NotebookClient(notebook, timeout=120, resources={'metadata': {'path': str(FOLDER)}})
     client.execute()  # an error of a cell is raised
-    printed = [out for cell in notebook.cells for out in cell.get('outputs', ()) if out.output_type == 'stream']
+    printed = [
+        out for cell in notebook.cells for out in cell.get('outputs', ()) if out.output_type == 'stream'
+    ]
     assert not [out.text for out in printed if out.name == 'stderr']
 
 

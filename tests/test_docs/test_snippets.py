@@ -1,5 +1,5 @@
-"""Every command and every Python block of README.md and docs/, run page by page as a reader would; those of the
-other pages are parsed, and their tools, configs and options looked up.
+"""Every command and every Python block of README.md and docs/, run page by page as a reader would; those of
+the other pages are parsed, and their tools, configs and options looked up.
 
 A block is run as it stands, unless a comment in the line above it says otherwise: ``run as: COMMAND`` gives
 one of the same form that is shorter; ``not run: REASON`` has it parsed alone, and its tools and their

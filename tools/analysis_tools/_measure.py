@@ -17,6 +17,7 @@ from typing import NamedTuple
 import torch
 
 from rsmamba_mm.command_line import Parser
+from rsmamba_mm.processor import processor_name
 
 Step = Callable[[], None]
 
@@ -147,14 +148,8 @@ def table(
 
 def describe_machine() -> dict:
     """The machine and the versions, for the record."""
-    lines = (
-        Path('/proc/cpuinfo').read_text(encoding='utf-8').splitlines()
-        if Path('/proc/cpuinfo').exists()
-        else []
-    )
-    models = {line.split(':')[1].strip() for line in lines if line.startswith('model name')}
     return dict(
-        processor=', '.join(sorted(models)) or platform.processor(),
+        processor=processor_name(),
         threads=torch.get_num_threads(),
         torch=torch.__version__,
         python=platform.python_version(),

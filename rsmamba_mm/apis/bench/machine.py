@@ -5,11 +5,11 @@ from __future__ import annotations
 import platform
 import subprocess
 from importlib.metadata import PackageNotFoundError, version
-from pathlib import Path
 
 import torch
 
 from ...paths import share
+from ...processor import processor_name
 
 PACKAGES = {
     'torch': ('torch',),
@@ -27,15 +27,8 @@ def describe_machine() -> str:
     """The processor and the threads, or the GPU, that this process computes with."""
     if torch.cuda.is_available():
         return torch.cuda.get_device_name()
-    lines = (
-        Path('/proc/cpuinfo').read_text(encoding='utf-8').splitlines()
-        if Path('/proc/cpuinfo').exists()
-        else []
-    )
-    models = {line.split(':')[1].strip() for line in lines if line.startswith('model name')}
-    processor = ', '.join(sorted(models)) or platform.processor() or platform.machine()
     threads = torch.get_num_threads()
-    return f'{processor}, {threads} thread{"s" if threads > 1 else ""}'
+    return f'{processor_name()}, {threads} thread{"s" if threads > 1 else ""}'
 
 
 def versions() -> dict[str, str]:

@@ -296,7 +296,9 @@ def carried_table(results: Results, speed: dict | None, names: Sequence[str]) ->
     for name in names:
         each = results.bench.experiments[name]
         if not each.carried or name not in results.runs:
-            raise OptionError(f'{name} has tested no model of the package: python tools/reproduce.py {name}')
+            raise OptionError(
+                f'{name} has tested no model of the package: python tools/reproduce.py {name}'
+            )
         metric = each.data.metrics[0]
         row = results.row(name, 'held-out', metric)
         card = Path(os.path.relpath(ZOO / each.carried / 'README.md', share())).as_posix()

@@ -23,6 +23,7 @@ from pathlib import Path
 import torch
 from filelock import FileLock
 
+from ....processor import processor, processor_name
 from ..cache import CACHE_VARIABLE, cache_folder
 
 SOURCES = Path(__file__).parent / 'csrc'
@@ -131,8 +132,16 @@ def _needed_compiler() -> str:
 
 def _fingerprint(cxx: str) -> str:
     """What the compiled library depends on."""
-    processor = '' if X86 else _processor()
-    return _digest(torch.__version__, torch.__file__, platform.machine(), processor, cxx)
+    told = {} if X86 else processor()  # elsewhere code is compiled for the processor alone
+    features = [told.get(key, '') for key in ('cpu part', 'features')]
+    return _digest(
+        torch.__version__,
+        torch.__file__,
+        platform.machine(),
+        '' if X86 else processor_name(),
+        *features,
+        cxx,
+    )
 
 
 def _digest(*parts: str) -> str:
@@ -143,16 +152,6 @@ def _digest(*parts: str) -> str:
 
 def _sources() -> list[str]:
     return [path.read_text(encoding='utf-8') for path in sorted(SOURCES.iterdir()) if path.is_file()]
-
-
-def _processor() -> str:
-    """Model and features of the processor, for code that is compiled for it alone."""
-    try:
-        lines = Path('/proc/cpuinfo').read_text(encoding='utf-8').splitlines()
-    except OSError:
-        return platform.processor()
-    kept = [line for line in lines if line.startswith(('model name', 'flags', 'Features', 'CPU part'))]
-    return '\n'.join(sorted(set(kept)))
 
 
 def _compile(cxx: str, target: Path) -> None:
