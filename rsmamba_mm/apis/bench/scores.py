@@ -35,6 +35,18 @@ def confusions(judged: np.ndarray, classes: int) -> np.ndarray:
     return counts
 
 
+def margins(counts: np.ndarray) -> np.ndarray:
+    """What figures are made of: how often each class is right, there, and predicted.
+
+    Args:
+        counts (np.ndarray): ``(…, C, C)``, rows true and columns predicted classes.
+
+    Returns:
+        np.ndarray: ``(…, 3, C)``.
+    """
+    return np.stack([np.diagonal(counts, axis1=-2, axis2=-1), counts.sum(-1), counts.sum(-2)], axis=-2)
+
+
 def score(counts: np.ndarray, metric: str, counted: np.ndarray | None = None) -> np.ndarray:
     """A figure of confusion matrices, in per cent.
 
@@ -50,8 +62,12 @@ def score(counts: np.ndarray, metric: str, counted: np.ndarray | None = None) ->
     Returns:
         np.ndarray: ``(…)`` float64; nan where there is nothing to count.
     """
-    counts = np.asarray(counts, np.float64)
-    right, true, found = np.diagonal(counts, axis1=-2, axis2=-1), counts.sum(-1), counts.sum(-2)
+    return score_margins(margins(counts), metric, counted)
+
+
+def score_margins(counts: np.ndarray, metric: str, counted: np.ndarray | None = None) -> np.ndarray:
+    """As :func:`score`, of ``(…, 3, C)`` :func:`margins`, which sum like the matrices that they are of."""
+    right, true, found = np.moveaxis(np.asarray(counts, np.float64), -2, 0)
     with np.errstate(invalid='ignore', divide='ignore'):
         if metric in ('accuracy', 'oa'):
             return 100 * right.sum(-1) / true.sum(-1)

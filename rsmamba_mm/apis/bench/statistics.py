@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from .scores import score
+from .scores import margins, score, score_margins
 
 RESAMPLES = 10_000
 LEVELS = (2.5, 97.5)  # per cent: an interval of 95 %
@@ -47,8 +47,9 @@ def resampled(seeds: Sequence[np.ndarray], metric: str, counted: np.ndarray | No
     values = []
     for counts in seeds:
         # exact: sums of integers below 2^53
-        sums = draws(len(counts)) @ counts.reshape(len(counts), -1).astype(np.float64)
-        values.append(score(sums.reshape(-1, *counts.shape[1:]), metric, counted))
+        parts = margins(counts)
+        sums = draws(len(counts)) @ parts.reshape(len(counts), -1).astype(np.float64)
+        values.append(score_margins(sums.reshape(-1, *parts.shape[1:]), metric, counted))
     return np.mean(values, axis=0)
 
 

@@ -1,0 +1,51 @@
+"""The models that the package carries, on real images, as someone who has just installed it calls them."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from safetensors import safe_open
+
+from rsmamba_mm.apis import LandCoverSegmenter, SceneClassifier, load_pretrained, zoo_models
+from rsmamba_mm.apis.zoo import ZOO
+
+IMAGES = Path(__file__).parents[2] / 'docs' / 'images'
+SCENES = sorted(path for path in IMAGES.glob('*.jpg') if path.stem != 'dubai')
+on_images = pytest.mark.skipif(not SCENES, reason='needs a source tree')
+
+
+def test_they_are_small_and_told_of():
+    assert zoo_models() == ['rsmamba-t_ucmerced', 'unetmamba-tiny_dubai']
+    assert sum(path.stat().st_size for path in ZOO.rglob('*') if path.is_file()) < 8_000_000
+    for name in zoo_models():
+        card = (ZOO / name / 'README.md').read_text(encoding='utf-8')
+        assert 'license: ' in card and 'Trained by: `' in card and 'Not measured' not in card
+        assert '/' not in card.split('Trained by: `')[1].split()[1].removeprefix('tools/')
+        with safe_open(ZOO / name / 'model.safetensors', 'pt') as weights:
+            kinds = {weights.get_slice(key).get_dtype() for key in weights.keys()}  # noqa: SIM118
+        assert kinds <= {'F16', 'I64'}
+
+
+@on_images
+def test_scenes_of_the_test_part_are_named():
+    predictions = SceneClassifier('rsmamba-t_ucmerced', device='cpu')(SCENES, batch_size=4)
+    labels = [path.stem.rstrip('0123456789') for path in SCENES]
+    assert [prediction.label for prediction in predictions] == labels
+    assert all(np.isclose(prediction.scores.sum(), 1, atol=1e-5) for prediction in predictions)
+
+
+@on_images
+def test_land_cover_of_the_test_tile_is_mapped():
+    cover = LandCoverSegmenter('unetmamba-tiny_dubai', device='cpu')(IMAGES / 'dubai.jpg')
+    assert cover.labels.shape == cover.image.shape[:2] == (900, 900)
+    shares = cover.shares
+    # land lies around a quarter of houses with roads, trees and a pond
+    assert (
+        max(shares, key=shares.get) == 'land' and min(shares[name] for name in ('building', 'road')) > 0.02
+    )
+
+
+def test_they_load_as_modules():
+    for name in zoo_models():
+        model = load_pretrained(name)
+        assert not model.training and model.dataset_meta['classes']
