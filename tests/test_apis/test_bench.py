@@ -309,8 +309,11 @@ def check_of_a_carried_model(bench, tmp_path, again, monkeypatch):
     monkeypatch.setattr(zoo, 'ZOO', tmp_path / 'zoo')
     page = tmp_path / 'page.md'
     page.write_text('<!-- carried: other -->\n<!-- end of carried -->\n')
-    with pytest.raises(OptionError, match='other has tested no model of the package'):
-        pages.filled(page, Results(bench))
+    assert 'None has run yet' in pages.filled(page, Results(bench))
+    small = page.with_name('small.md')
+    small.write_text('<!-- carried: small -->\n<!-- end of carried -->\n')
+    with pytest.raises(OptionError, match='small tests no model of the package'):
+        pages.filled(small, Results(bench))
     replace(tmp_path / 'experiments.yml', again, 'images_seen: 32, weights_of: small, carried: mine}')
     carried = read_bench(tmp_path)
     shutil.rmtree(tmp_path / 'whole/other')
