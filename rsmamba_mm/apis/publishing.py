@@ -60,7 +60,8 @@ def publish_model(
             ``tools/train.py`` left it beside the checkpoint.
         license (str, optional): Of the weights, as an SPDX identifier. Defaults to None, not said.
         half (bool): Whether the weights are written as float16, in half the bytes; a model that loads them
-            computes in float32 as ever. Defaults to False.
+            computes in float32 as ever. The running statistics of norms stay float32: a variance may be
+            beyond 65,504. Defaults to False.
 
     Returns:
         Path: The folder.
@@ -81,7 +82,7 @@ def publish_model(
         if not name.startswith('auxiliary_head.')
     }
     if half:
-        state_dict = {name: t.half() if t.is_floating_point() else t for name, t in state_dict.items()}
+        state_dict = {name: _halved(name, tensor) for name, tensor in state_dict.items()}
     try:
         verify_tensors(state_dict, _build(plain))
     except OptionError as error:
@@ -229,6 +230,11 @@ def _weights(checkpoint: dict, ema: str, name: str) -> dict[str, Tensor]:
         raise OptionError(f'{name} has no averaged model beside the last: it was trained without EMA')
     last = {key.removeprefix('module.'): t for key, t in last.items() if key.startswith('module.')}
     return {**tensors, **last}
+
+
+def _halved(name: str, tensor: Tensor) -> Tensor:
+    whole = not tensor.is_floating_point() or name.rpartition('.')[2].startswith('running_')
+    return tensor if whole else tensor.half()
 
 
 def _best(checkpoint: dict) -> dict[str, float]:
