@@ -16,6 +16,7 @@ include_patterns = [
     'docs/**',
     'configs/*/README.md',
     'rsmamba_mm/ops/README.md',
+    'rsmamba_mm/zoo/*/README.md',
     'CONTRIBUTING.md',
     'CHANGELOG.md',
     'SECURITY.md',
