@@ -300,7 +300,7 @@ def test_weight_decay_spares_what_it_should(path):
     decay = {p: group['weight_decay'] for group in optimizer.param_groups for p in group['params']}
     for name, p in model.named_parameters():
         spared = name.endswith(('A_log', '.D', 'bias', 'pos_embed', 'cls_token')) or (
-            'norm' in name or '.ln' in name
+            'norm' in name or '.ln' in name or '.bn.' in name
         )
         assert (decay[p] == 0) == spared, name
 

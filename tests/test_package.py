@@ -76,7 +76,7 @@ def test_wheel(tree):
     if (tree / 'model-index.yml').exists():
         carried.add('model-index.yml')
     assert carried, 'no configs and tools'
-    assert files == names(tree / 'rsmamba_mm', '*.py', '*.cpp', '*.h', 'py.typed') | {
+    assert files == names(tree / 'rsmamba_mm', '*.py', '*.cpp', '*.h', 'py.typed', 'zoo/*/*') | {
         f'rsmamba_mm/.mim/{name}' for name in carried
     }
     assert any(name.endswith('licenses/LICENSE') for name in wheel)
