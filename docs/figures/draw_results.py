@@ -24,7 +24,7 @@ MAPPED = 'dubai'
 
 def draw() -> Figure:
     """Four scenes with the scores of the classes, and a map beside its image."""
-    figure = Figure((11, 6.2), layout='constrained')
+    figure = Figure((11, 4.9), layout='constrained')
     left, right = figure.subfigures(1, 2, width_ratios=(4, 7))
     axes = left.subplots(2, 2)
     left.suptitle('RSMamba names scenes', fontsize=11)
@@ -52,5 +52,5 @@ def draw() -> Figure:
 
 
 if __name__ == '__main__':
-    draw().savefig(PICTURE, dpi=100, pil_kwargs=dict(quality=85))
+    draw().savefig(PICTURE, dpi=100, pil_kwargs=dict(quality=75))
     print(PICTURE)

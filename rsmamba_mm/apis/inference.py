@@ -58,6 +58,8 @@ class ImagePredictor:
         device: str | None = None,
         cfg_options: dict | None = None,
     ) -> None:
+        from .. import datasets, models  # noqa: F401 - a published config has no imports
+
         cfg = read_config(config, cfg_options)
         if 'test_dataloader' not in cfg:
             raise OptionError(f'{config} has no test_dataloader, whose pipeline says how to read images')

@@ -142,6 +142,8 @@ def load_pretrained(source: str | Path, device: str | torch.device = 'cpu') -> n
         CheckpointError: If the weights are not those that were published, or the config names what is
             not known to be harmless.
     """
+    from .. import datasets, models  # noqa: F401 - what the config names, which has no imports
+
     folder = _fetched(source)
     for name in (CONFIG, WEIGHTS):
         if not (folder / name).is_file():

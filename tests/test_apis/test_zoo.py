@@ -1,5 +1,7 @@
 """The models that the package carries, on real images, as someone who has just installed it calls them."""
 
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -47,6 +49,21 @@ def test_land_cover_of_the_test_tile_is_mapped():
     assert (
         max(shares, key=shares.get) == 'land' and min(shares[name] for name in ('building', 'road')) > 0.02
     )
+
+
+@pytest.mark.slow
+@on_images
+def test_another_package_takes_one_in_a_fresh_process():
+    script = """
+import sys
+from mmpretrain import ImageClassificationInferencer
+from rsmamba_mm.apis import load_pretrained
+infer = ImageClassificationInferencer(load_pretrained('rsmamba-t_ucmerced'), device='cpu')
+print('class:', infer(sys.argv[1])[0]['pred_class'])
+"""
+    command = [sys.executable, '-c', script, str(IMAGES / 'harbor00.jpg')]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert 'class: harbor' in done.stdout, done.stderr[-2000:]
 
 
 def test_they_load_as_modules():
