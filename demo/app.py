@@ -173,19 +173,18 @@ def check_size(path: Path) -> None:
         )
 
 
-def left_by_demo(task: str) -> tuple[str, str]:
-    """Config and best checkpoint of a task of ``make demo``.
+def left_by_demo(option: str) -> tuple[str, str]:
+    """Config and best checkpoint that ``make demo`` left for an option.
 
     Raises:
         MissingDataError: If it has not run.
     """
-    folder = LEFT_BY_DEMO / task
+    folder = LEFT_BY_DEMO / LEFT_BY_DEMO_AS[option]
     configs, checkpoints = (
         sorted(folder.glob(pattern), key=lambda path: path.stat().st_mtime)
         for pattern in ('*.py', 'best_*.pth')
     )
     if not configs or not checkpoints:
-        option = next(name for name, kind in LEFT_BY_DEMO_AS.items() if kind == task)
         raise MissingDataError(
             f'no trained model in {folder}: run `make demo` first, or leave --demo out and name one with '
             f'--{option}'
@@ -194,7 +193,7 @@ def left_by_demo(task: str) -> tuple[str, str]:
 
 
 def draw_examples(folder: Path) -> list[Path]:
-    """Synthetic scenes that no model of ours was trained on, as files; after the demo's models."""
+    """Synthetic scenes that no model of ours was trained on, as files."""
     names = SCENE_CLASSES[:: max(1, len(SCENE_CLASSES) // EXAMPLES)][:EXAMPLES]
     files = [folder / f'{name}.png' for name in names]
     for file, name in zip(files, names, strict=True):
@@ -265,9 +264,9 @@ def build_page(models: Models, examples: Sequence[Path]) -> gr.Blocks:
 
 def main() -> None:
     parser = Parser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    for task, name in OF_PACKAGE.items():
+    for option, name in OF_PACKAGE.items():
         parser.add_argument(
-            f'--{task}',
+            f'--{option}',
             nargs='+',
             metavar='MODEL',
             help=f'config and checkpoint, or the name of a model of the package (default: {name})',
@@ -285,13 +284,13 @@ def main() -> None:
     args = parser.parse_args()
     # of pictures without coordinates, which are as welcome
     warnings.filterwarnings('ignore', category=rasterio.errors.NotGeoreferencedWarning)
-    for task in OF_PACKAGE:
-        if len(getattr(args, task) or ()) > 2:
-            parser.refuse(f'--{task} takes the name of a model, or a config and a checkpoint')
+    for option in OF_PACKAGE:
+        if len(getattr(args, option) or ()) > 2:
+            parser.refuse(f'--{option} takes the name of a model, or a config and a checkpoint')
     try:
         named = {
-            task: getattr(args, task) or (left_by_demo(kind) if args.demo else [OF_PACKAGE[task]])
-            for task, kind in LEFT_BY_DEMO_AS.items()
+            option: getattr(args, option) or (left_by_demo(option) if args.demo else [name])
+            for option, name in OF_PACKAGE.items()
         }
         models = Models(**named, device=args.device)
     except UserError as error:

@@ -7,13 +7,10 @@ model = dict(
         augments=[dict(type='Mixup', alpha=0.4), dict(type='CutMix', alpha=1.0)], probs=[0.3, 0.4]
     )
 )
-train_pipeline = [
-    dict(type='LoadSceneImage'),
-    dict(type='RandomResizedCrop', scale=128, crop_ratio_range=(0.3, 1.0)),
-    dict(type='RandomFlip', prob=0.5, direction='horizontal'),
-    dict(type='RandomFlip', prob=0.5, direction='vertical'),
+train_pipeline = _base_.train_pipeline
+train_pipeline[1].crop_ratio_range = (0.3, 1.0)
+train_pipeline[-1:-1] = [  # before the image is packed
     dict(type='RandomTranspose'),
     dict(type='ColorJitter', brightness=0.3, contrast=0.3, saturation=0.3),
-    dict(type='PackInputs'),
 ]
 train_dataloader = dict(dataset=dict(pipeline=train_pipeline))

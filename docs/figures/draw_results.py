@@ -12,7 +12,6 @@ import rsmamba_mm._openmmlab  # noqa: F401 - cures come first
 
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
-from PIL import Image
 
 from rsmamba_mm.apis import LandCoverSegmenter, SceneClassifier
 
@@ -38,7 +37,7 @@ def draw() -> Figure:
     cover = segmenter(IMAGES / f'{MAPPED}.jpg')
     right.suptitle('UNetMamba maps land cover', fontsize=11)
     image, labels = right.subplots(1, 2)
-    image.imshow(Image.open(IMAGES / f'{MAPPED}.jpg'))
+    image.imshow(cover.image)
     labels.imshow(cover.coloured)
     shown = [
         Patch(color=[value / 255 for value in colour], label=f'{name} {100 * share:.0f} %')

@@ -132,7 +132,7 @@ def table(results: Results, names: Sequence[str], folder: Path) -> str:
     """
     ran = [name for name in names if name in results.runs]
     if not ran:
-        return 'None has run yet: `python tools/reproduce.py ' + ' '.join(names) + '`\n'
+        return _to_run(names)
     experiments = results.bench.experiments
     metrics = experiments[ran[0]].data.metrics
     published = [m for m in metrics if any(m in experiments[name].paper for name in ran)]
@@ -161,6 +161,10 @@ def table(results: Results, names: Sequence[str], folder: Path) -> str:
     machines = sorted({results.row(name, 'held-out', metrics[0])['machine'] for name in ran})
     rows = ''.join(f'| {" | ".join(cells)} |\n' for cells in lines).replace(' --- ', '---')
     return f'{rows}\nMachine: {"; ".join(machines)}.\n'
+
+
+def _to_run(names: Sequence[str]) -> str:
+    return f'None has run yet: `python tools/reproduce.py {" ".join(names)}`\n'
 
 
 def answered(results: Results, question: Question) -> list[dict]:
@@ -286,15 +290,24 @@ def _listed(words: Sequence[str]) -> str:
     return ' and '.join([', '.join(words[:-1]), words[-1]] if len(words) > 1 else words)
 
 
-def carried_table(results: Results, speed: dict | None, names: Sequence[str]) -> str:
+def carried_table(results: Results, speed: dict | None, names: Sequence[str], folder: Path) -> str:
     """The models that the package carries, by the experiments that tested them.
+
+    Args:
+        results (Results): The results.
+        speed (dict, optional): ``speed.json``, where times were measured.
+        names (Sequence[str]): Experiments.
+        folder (Path): Of the page, for its links.
+
+    Returns:
+        str: Markdown; a sentence if none has run.
 
     Raises:
         OptionError: If one tests no model of the package.
     """
     ran = [name for name in names if name in results.runs]
     if not ran:
-        return 'None has run yet: `python tools/reproduce.py ' + ' '.join(names) + '`\n'
+        return _to_run(names)
     lines = ['| model | data | parameters | an image in | figure |\n|---|---|---|---|---|\n']
     for name in ran:
         each = results.bench.experiments[name]
@@ -302,8 +315,8 @@ def carried_table(results: Results, speed: dict | None, names: Sequence[str]) ->
             raise OptionError(f'{name} tests no model of the package: name one that has `carried`')
         metric = each.data.metrics[0]
         row = results.row(name, 'held-out', metric)
-        card = Path(os.path.relpath(ZOO / each.carried / 'README.md', share())).as_posix()
-        measured = (speed or {'models': {}})['models'].get(name)
+        card = Path(os.path.relpath(ZOO / each.carried / 'README.md', folder)).as_posix()
+        measured = speed and speed['models'].get(name)
         taken = f'{measured["milliseconds"]:.0f} ms' if measured else ''
         lines.append(
             f'| [`{each.carried}`]({card}) | {each.data.title} | {row["parameters"] / 1e6:.2f} M | {taken} '
@@ -326,7 +339,7 @@ def filled(readme: Path, results: Results, speed: dict | None = None) -> str:
         names = found['names'].split()
         results.bench.find(names)
         if found['what'] == 'carried':
-            made = carried_table(results, speed, names)
+            made = carried_table(results, speed, names, readme.parent)
         else:
             made = table(results, names, readme.parent)
         return f'{found["start"]}{made}{found["end"]}'

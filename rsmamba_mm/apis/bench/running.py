@@ -162,14 +162,13 @@ def _run(bench: Bench, experiment: Experiment, seed: int, deadline: float | None
 def _retest(bench: Bench, experiment: Experiment, seed: int, work: Path) -> Path:
     """Test the weights of another experiment, or those that the package carries of it."""
     before = work_folder(bench.experiments[experiment.weights_of], seed, work)
-    weights = before / SELECTED
-    if experiment.carried:
-        weights = Path(published_files(experiment.carried)[1])
-    if not (weights.is_file() and Journal(before).rows):
+    if not (weights := before / SELECTED).is_file():
         raise OptionError(
             f'{experiment.name} tests the weights of {experiment.weights_of}, seed {seed}, which are not '
             f'here: {weights}. They are left by its training'
         )
+    if experiment.carried:
+        weights = Path(published_files(experiment.carried)[1])
     folder = work_folder(experiment, seed, work)
     config = derive_config(experiment, seed, folder, work)
     runner = prepare_test(Namespace(config=str(config), checkpoint=str(weights), work_dir=str(folder)))

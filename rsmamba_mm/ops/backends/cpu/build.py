@@ -132,16 +132,10 @@ def _needed_compiler() -> str:
 
 def _fingerprint(cxx: str) -> str:
     """What the compiled library depends on."""
-    told = {} if X86 else processor()  # elsewhere code is compiled for the processor alone
-    features = [told.get(key, '') for key in ('cpu part', 'features')]
-    return _digest(
-        torch.__version__,
-        torch.__file__,
-        platform.machine(),
-        '' if X86 else processor_name(),
-        *features,
-        cxx,
-    )
+    told = []
+    if not X86:  # compiled for the processor alone
+        told = [processor_name(), *(processor().get(key, '') for key in ('cpu part', 'features'))]
+    return _digest(torch.__version__, torch.__file__, platform.machine(), *told, cxx)
 
 
 def _digest(*parts: str) -> str:
