@@ -34,7 +34,9 @@ def main() -> None:
         '--dry-run', action='store_true', help='what would run, how long it took, and what is missing'
     )
     parser.add_argument(
-        '--measure', action='store_true', help='time for an image, of all models or those named, in turns'
+        '--measure',
+        action='store_true',
+        help='time for an image, of the models that are reported or those named, in turns',
     )
     parser.add_argument('--render', action='store_true', help='write tables and pages from the runs')
     parser.add_argument(
@@ -63,7 +65,8 @@ def reproduce(args: argparse.Namespace) -> None:
     if args.seeds < 1 or (args.budget is not None and args.budget <= 0):
         raise OptionError(f'--seeds and --budget are above 0, got {args.seeds} and {args.budget}')
     bench = read_bench(args.results)
-    experiments = bench.find(args.name or list(bench.experiments))
+    named = args.name or (bench.costed if args.measure else list(bench.experiments))
+    experiments = bench.find(named)
     if args.list:
         print(listing(bench, experiments, args.work_dir))
     elif args.dry_run:

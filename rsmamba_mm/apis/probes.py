@@ -20,7 +20,7 @@ from torch import Tensor
 
 from ..errors import OptionError
 from .bench.scores import confusions
-from .bench.statistics import Estimate, difference, estimate
+from .bench.statistics import Estimate, difference, sample
 
 PROBES = ('linear', 'knn', 'finetune')
 STRENGTHS = tuple(10.0**power for power in range(-5, 1))  # of the penalty of a linear classifier
@@ -98,14 +98,12 @@ def probe(
                 say(f'{side}, seed {seed}: fine-tuning in {Path(work_dir) / side / f"seed{seed}"}')
                 counts = fine_tuned(cfg, seed, Path(work_dir) / side / f'seed{seed}')
                 judged.setdefault('finetune', {}).setdefault(side, []).append(counts)
-    return {
-        name: dict(
-            pretrained=estimate(sides['pretrained'], 'accuracy'),
-            random=estimate(sides['random'], 'accuracy'),
-            difference=difference(sides['pretrained'], sides['random'], 'accuracy'),
-        )
-        for name, sides in judged.items()
-    }
+    found = {}
+    for name, sides in judged.items():
+        samples = {side: sample(counts, ['accuracy'])['accuracy'] for side, counts in sides.items()}
+        found[name] = {side: each.estimate for side, each in samples.items()}
+        found[name]['difference'] = difference(samples['pretrained'], samples['random'])
+    return found
 
 
 def encoder(cfg: Config, seed: int = 0) -> Any:

@@ -21,7 +21,7 @@ from rsmamba_mm.apis.bench.journal import Journal
 from rsmamba_mm.apis.bench.pages import best_in_time
 from rsmamba_mm.apis.bench.results import Results
 from rsmamba_mm.apis.bench.scores import METRICS, confusions, score
-from rsmamba_mm.apis.bench.statistics import difference, estimate
+from rsmamba_mm.apis.bench.statistics import difference, sample
 from rsmamba_mm.errors import MissingDataError, OptionError
 
 KEYS = [
@@ -147,18 +147,19 @@ def test_intervals_cover_and_pairs_are_closer_than_each():
     truth = generator.integers(0, 2, 400)
 
     def model(right):
-        return [confusions(np.stack([truth, np.where(right, truth, 1 - truth)], axis=1), 2)]
+        counts = confusions(np.stack([truth, np.where(right, truth, 1 - truth)], axis=1), 2)
+        return sample([counts], ['accuracy'])['accuracy']
 
     first = model(right)
-    mean, low, high = estimate(first, 'accuracy')
+    mean, low, high = first.estimate
     assert mean == pytest.approx(100 * right.mean())
     normal = 1.96 * 100 * np.sqrt(right.mean() * (1 - right.mean()) / 400)
     assert (mean - low, high - mean) == (pytest.approx(normal, rel=0.15), pytest.approx(normal, rel=0.15))
     better = right | (np.arange(400) % 10 == 0)  # 1 in 10 of the errors is mended
-    gain, low, high = difference(model(better), first, 'accuracy')
+    gain, low, high = difference(model(better), first)
     assert gain == pytest.approx(100 * (better.mean() - right.mean())) and 0 < low < gain < high
-    assert estimate(model(better), 'accuracy').low < mean  # each alone, their intervals overlap
-    assert difference(first, first, 'accuracy') == (0, 0, 0)
+    assert model(better).estimate.low < mean  # each alone, their intervals overlap
+    assert difference(first, first) == (0, 0, 0)
 
 
 def test_rows_and_pages_follow_from_the_runs(bench, tmp_path):

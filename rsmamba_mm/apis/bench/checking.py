@@ -76,8 +76,8 @@ def read_speed(bench: Bench) -> dict | None:
 def cost_points(results: Results, speed: dict | None) -> list[dict]:
     """What the picture of costs shows: of each model that has run and was measured, figures and costs."""
     points, models = [], (speed or {}).get('models', {})
-    for name in results.runs:
-        if name in models:
+    for name in results.bench.costed:  # a model of the package is shown as the training that gave it
+        if name in results.runs and name in models and not results.bench.experiments[name].carried:
             experiment, each = results.bench.experiments[name], models[name]
             metric = experiment.data.metrics[0]
             row = results.row(name, 'held-out', metric)

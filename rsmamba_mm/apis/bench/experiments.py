@@ -37,6 +37,7 @@ class Data:
         place (str): Its folder, where that is not of its name. Defaults to ''.
         options (Mapping): Settings that differ from those of the configs, nested as they are there.
             Defaults to none.
+        screening (bool): Whether it is for the choice of a recipe. Defaults to False.
     """
 
     name: str
@@ -48,6 +49,7 @@ class Data:
     left_out: Sequence[str] = ()
     place: str = ''
     options: Mapping[str, Any] = field(default_factory=dict)
+    screening: bool = False
 
     @property
     def folder(self) -> Path:
@@ -137,6 +139,17 @@ class Bench:
     questions: Sequence[Question]
     readmes: Sequence[Path]
 
+    @property
+    def further(self) -> set[str]:
+        """Experiments that answer a question beside its first one."""
+        return {first for question in self.questions for first, _ in question.pairs}
+
+    @property
+    def costed(self) -> list[str]:
+        """Experiments whose models are measured: those that are reported by themselves."""
+        further, named = self.further, self.experiments.items()
+        return [name for name, each in named if name not in further and not each.data.screening]
+
     def find(self, names: Sequence[str]) -> list[Experiment]:
         """Experiments by their names.
 
@@ -204,9 +217,8 @@ def read_bench(folder: str | Path | None = None) -> Bench:
 
 
 def _data(path: Path, name: str, about: dict) -> Data:
-    _check_keys(
-        path, name, about, {f.name for f in fields(Data)} - {'name'}, ('left_out', 'place', 'options')
-    )
+    optional = ('left_out', 'place', 'options', 'screening')
+    _check_keys(path, name, about, {f.name for f in fields(Data)} - {'name'}, optional)
     _check_options(path, name, about)
     if set(about['images']) != set(PARTS):
         raise OptionError(f'{path}: {name}: images has a number for each of {", ".join(PARTS)}')

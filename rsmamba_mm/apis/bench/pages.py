@@ -90,10 +90,11 @@ def page(results: Results, speed: dict | None) -> str:
 
     bench, parts = results.bench, [HEAD.format(resamples=RESAMPLES)]
     asked = {pair for question in bench.questions for pair in question.pairs}
+    further = bench.further
     for data in dict.fromkeys(experiment.data.name for experiment in bench.experiments.values()):
         names = [name for name, each in bench.experiments.items() if each.data.name == data]
         about = bench.experiments[names[0]].data
-        names = [name for name in names if name not in {first for first, _ in asked}]
+        names = [name for name in names if name not in further]
         parts.append(f'\n## {about.title}\n\n{sizes(about)}\n\n{table(results, names, bench.folder)}')
         said = [
             compared(results, pair)
@@ -242,8 +243,8 @@ def speed_table(results: Results, speed: dict) -> str:
         f'`python tools/reproduce.py --measure`, commit {speed["commit"]}.\n\n',
         '| model | data | time | parameters | multiply-adds | scans |\n|---|---|---|---|---|---|\n',
     ]
-    for name in results.runs:
-        if name in speed['models']:
+    for name in results.bench.costed:
+        if name in results.runs and name in speed['models']:
             each, about = speed['models'][name], results.bench.experiments[name]
             low, high = each['range']
             lines.append(
@@ -257,10 +258,12 @@ def speed_table(results: Results, speed: dict) -> str:
 
 def best_in_time(results: Results, speed: dict) -> list[str]:
     """Which model is best where an image may take so long, a sentence for each data set and answer."""
-    measured = {
-        name: speed['models'][name]['milliseconds'] for name in results.runs if name in speed['models']
-    }
     experiments, said = results.bench.experiments, []
+    measured = {
+        name: speed['models'][name]['milliseconds']
+        for name in results.bench.costed
+        if name in results.runs and name in speed['models'] and not experiments[name].carried
+    }
     for data in dict.fromkeys(experiments[name].data.title for name in measured):
         answers: dict[tuple[str, ...], list[str]] = {}
         for limit in LIMITS:

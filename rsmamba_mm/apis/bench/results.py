@@ -12,7 +12,7 @@ from .experiments import Bench, Experiment
 from .journal import select
 from .runs import PROTOCOLS, RUN, Run, read_run
 from .scores import score
-from .statistics import difference, estimate
+from .statistics import Sample, difference, sample
 
 
 class Results:
@@ -34,6 +34,11 @@ class Results:
     def __init__(self, bench: Bench) -> None:
         self.bench = bench
         self.runs = {name: runs for name in bench.experiments if (runs := self._runs(name))}
+        self._samples = {
+            (name, protocol): _sample(bench.experiments[name], runs, protocol)
+            for name, runs in self.runs.items()
+            for protocol in PROTOCOLS
+        }
         self.rows = [
             self._row(bench.experiments[name], runs, protocol, metric)
             for name, runs in self.runs.items()
@@ -70,9 +75,8 @@ class Results:
 
     def _row(self, experiment: Experiment, runs: Sequence[Run], protocol: str, metric: str) -> dict:
         counted = _counted(experiment, runs[0])
-        counts = [run.counts[protocol] for run in runs]
-        mean, low, high = estimate(counts, metric, counted)
-        by_seed = [float(score(each.sum(0), metric, counted)) for each in counts]
+        mean, low, high = self._samples[experiment.name, protocol][metric].estimate
+        by_seed = [float(score(run.counts[protocol].sum(0), metric, counted)) for run in runs]
         about, seeds = runs[0].about, len(runs)
         before = [run.about.get('pretraining') for run in runs]
         row = dict(
@@ -98,13 +102,12 @@ class Results:
 
     def _pair(self, first: str, second: str) -> dict:
         """The difference of two models by the selecting metric, both selected on the held-out part."""
-        protocol, experiment = 'held-out', self.bench.experiments[first]
+        protocol, metric = 'held-out', self.bench.experiments[first].data.metrics[0]
         runs = self.runs[first], self.runs[second]
         if runs[0][0].images != runs[1][0].images:
             raise OptionError(f'{first} and {second} were tested on different images, or in another order')
-        metric = experiment.data.metrics[0]
-        one, other = ([run.counts[protocol] for run in each] for each in runs)
-        mean, low, high = difference(one, other, metric, _counted(experiment, runs[0][0]))
+        one, other = (self._samples[name, protocol][metric] for name in (first, second))
+        mean, low, high = difference(one, other)
         low, high = round(low, 2), round(high, 2)
         return dict(
             first=first,
@@ -120,6 +123,11 @@ class Results:
 def total_seconds(run: Run) -> float:
     """Time of a training, with the pre-training before it."""
     return run.about['seconds'] + (run.about.get('pretraining') or dict(seconds=0))['seconds']
+
+
+def _sample(experiment: Experiment, runs: Sequence[Run], protocol: str) -> dict[str, Sample]:
+    counts = [run.counts[protocol] for run in runs]
+    return sample(counts, experiment.data.metrics, _counted(experiment, runs[0]))
 
 
 def _counted(experiment: Experiment, run: Run) -> np.ndarray:

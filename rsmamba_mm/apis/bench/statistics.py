@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from .scores import margins, score, score_margins
+from .scores import margins, score_margins
 
 RESAMPLES = 10_000
 LEVELS = (2.5, 97.5)  # per cent: an interval of 95 %
@@ -32,52 +32,62 @@ def draws(images: int) -> np.ndarray:
     return counts.reshape(RESAMPLES, images).astype(np.float64)
 
 
-def resampled(seeds: Sequence[np.ndarray], metric: str, counted: np.ndarray | None = None) -> np.ndarray:
-    """A figure of resampled test images, in the mean over the seeds.
+class Sample(NamedTuple):
+    """A figure of the test images, and of each resample of them.
+
+    Attributes:
+        mean (float): Over the seeds, in per cent.
+        resamples (np.ndarray): ``(RESAMPLES,)``, likewise. They have the same images for whatever has N
+            images: of two models the difference is that of pairs.
+    """
+
+    mean: float
+    resamples: np.ndarray
+
+    @property
+    def estimate(self) -> Estimate:
+        """The figure, and its interval over the test images."""
+        return Estimate(self.mean, *_interval(self.resamples))
+
+
+def sample(
+    seeds: Sequence[np.ndarray], metrics: Sequence[str], counted: np.ndarray | None = None
+) -> dict[str, Sample]:
+    """Figures of some test images and of resamples of them.
 
     Args:
         seeds (Sequence[np.ndarray]): Of each seed ``(N, C, C)`` confusions of the same N images.
-        metric (str): See :func:`~.scores.score`.
+        metrics (Sequence[str]): See :func:`~.scores.score`.
         counted (np.ndarray, optional): See there. Defaults to None.
 
     Returns:
-        np.ndarray: ``(RESAMPLES,)``. The same images for whatever has N images: of two models the
-        difference is that of pairs.
+        dict[str, Sample]: By metric.
     """
-    values = []
+    values = {metric: [] for metric in metrics}
     for counts in seeds:
-        # exact: sums of integers below 2^53
         parts = margins(counts)
+        # exact: sums of integers below 2^53
         sums = draws(len(counts)) @ parts.reshape(len(counts), -1).astype(np.float64)
-        values.append(score_margins(sums.reshape(-1, *parts.shape[1:]), metric, counted))
-    return np.mean(values, axis=0)
+        sums = sums.reshape(-1, *parts.shape[1:])
+        for metric in metrics:
+            figure = float(score_margins(parts.sum(0), metric, counted))
+            values[metric].append(Sample(figure, score_margins(sums, metric, counted)))
+    return {
+        metric: Sample(float(np.mean([s.mean for s in each])), np.mean([s.resamples for s in each], axis=0))
+        for metric, each in values.items()
+    }
 
 
-def estimate(seeds: Sequence[np.ndarray], metric: str, counted: np.ndarray | None = None) -> Estimate:
-    """A figure in the mean over the seeds, and its interval over the test images."""
-    mean = float(np.mean([score(counts.sum(0), metric, counted) for counts in seeds]))
-    return Estimate(mean, *_interval(resampled(seeds, metric, counted)))
-
-
-def difference(
-    first: Sequence[np.ndarray],
-    second: Sequence[np.ndarray],
-    metric: str,
-    counted: np.ndarray | None = None,
-) -> Estimate:
+def difference(first: Sample, second: Sample) -> Estimate:
     """By how much the first model is above the second on the same images: the paired bootstrap.
 
     Args:
-        first, second (Sequence[np.ndarray]): As :func:`resampled`, of the same images in the same order.
-        metric (str): See :func:`~.scores.score`.
-        counted (np.ndarray, optional): See there. Defaults to None.
+        first, second (Sample): Of the same images in the same order.
 
     Returns:
         Estimate: In points of per cent. The models differ, at the level of 95 %, where 0 is not inside.
     """
-    mean = estimate(first, metric, counted).mean - estimate(second, metric, counted).mean
-    apart = resampled(first, metric, counted) - resampled(second, metric, counted)
-    return Estimate(mean, *_interval(apart))
+    return Estimate(first.mean - second.mean, *_interval(first.resamples - second.resamples))
 
 
 def _interval(values: np.ndarray) -> tuple[float, float]:
