@@ -8,4 +8,4 @@ _base_ = [
 
 model = dict(data_preprocessor={{_base_.data_preprocessor}})
 train_dataloader = dict(batch_size=8)
-train_cfg = dict(max_epochs=200, val_interval=10)
+train_cfg = dict(max_epochs=120, val_interval=10)
