@@ -232,6 +232,12 @@ def _add_device_argument(parser: ArgumentParser) -> None:
 
 def add_config_arguments(parser: ArgumentParser) -> None:
     """Add ``--cfg-options`` and ``--allow-pickle``."""
+    add_override_argument(parser)
+    add_pickle_argument(parser)
+
+
+def add_override_argument(parser: ArgumentParser) -> None:
+    """Add ``--cfg-options``, of programs that load no checkpoint."""
     parser.add_argument(
         '--cfg-options',
         nargs='+',
@@ -240,7 +246,6 @@ def add_config_arguments(parser: ArgumentParser) -> None:
         help='override entries of the config, such as train_dataloader.batch_size=8; lists as '
         'key="[a,b]", without spaces',
     )
-    add_pickle_argument(parser)
 
 
 def add_pickle_argument(parser: ArgumentParser) -> None:

@@ -18,7 +18,7 @@ import rsmamba_mm.evaluation
 import rsmamba_mm.models  # noqa: F401
 from rsmamba_mm.apis.probes import PROBES, describe, probe
 from rsmamba_mm.apis.runner import read_config
-from rsmamba_mm.command_line import ConfigOptions, Parser
+from rsmamba_mm.command_line import Parser, add_config_arguments
 from rsmamba_mm.errors import UserError
 
 
@@ -40,9 +40,7 @@ def main() -> None:
         '--work-dir', default='work_dirs/probe', help='for --probes finetune (default: %(default)s)'
     )
     parser.add_argument('--json', type=Path, metavar='FILE', help='write the figures there')
-    parser.add_argument(
-        '--cfg-options', nargs='+', action=ConfigOptions, help='override entries of the config'
-    )
+    add_config_arguments(parser)
     args = parser.parse_args()
     try:
         config = read_config(args.config, args.cfg_options)

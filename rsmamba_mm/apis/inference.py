@@ -273,6 +273,7 @@ def _inferencer(cfg: Config, checkpoint: str, device: str) -> Any:
     if not is_segmenter(cfg):
         from mmpretrain import ImageClassificationInferencer
 
+        cfg.model.pop('train_cfg', None)  # else it says that images are mixed, which they are in training
         return ImageClassificationInferencer(cfg, pretrained=checkpoint, device=device)
     from mmseg.apis import MMSegInferencer
 

@@ -92,6 +92,22 @@ def check_entries(path: str, cfg: Config, options: Iterable[str]) -> None:
             raise OptionError(f'--cfg-options: {path} has no entry {entry!r}; {hint}')
 
 
+def check_counts(cfg: Config) -> None:
+    """Refuse lengths, batch sizes and numbers of workers that are no whole numbers, or too small.
+
+    Raises:
+        OptionError: Naming the entry.
+    """
+    least = {f'train_cfg.{name}': 1 for name in ('max_epochs', 'max_iters', 'val_interval')}
+    for split in ('train', 'val', 'test'):
+        least |= {f'{split}_dataloader.batch_size': 1, f'{split}_dataloader.num_workers': 0}
+    for entry, low in least.items():
+        part, _, name = entry.partition('.')
+        value = (cfg.get(part) or {}).get(name)
+        if value is not None and (type(value) is not int or value < low):
+            raise OptionError(f'{entry} is a whole number of at least {low}, got {value!r}')
+
+
 def check_amp(dtype: str | None = None) -> str:
     """The type that mixed precision computes in.
 

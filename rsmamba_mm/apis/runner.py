@@ -31,6 +31,7 @@ from .preflight import (
     check_amp,
     check_checkpoint,
     check_class,
+    check_counts,
     check_entries,
     check_folders,
     check_lists,
@@ -209,10 +210,11 @@ def build_runner(
     Raises:
         MissingDataError: If a folder of a data set of mmsegmentation's is not there, or has no images.
         FaultyDataError: If the list of a data set has faulty lines.
-        OptionError: If a type is of no known class, a class refuses an option, or the checkpoint
-            that a part of the model starts from is not there.
+        OptionError: If a number is none, a type is of no known class, a class refuses an option, or the
+            checkpoint that a part of the model starts from is not there.
         OutputError: If the work dir cannot be written.
     """
+    check_counts(cfg)
     for split in splits:
         dataset = (cfg.get(f'{split}_dataloader') or {}).get('dataset', {})
         check_folders(dataset, masks)

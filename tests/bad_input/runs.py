@@ -42,6 +42,10 @@ def _unknown_model(folder: Path) -> Any:
     return build_runner(Config(dict(model=dict(type='RSMabma'), work_dir=str(folder))), splits=())
 
 
+def _counts(**parts) -> Callable[[Path], Any]:
+    return lambda folder: build_runner(Config(dict(parts, work_dir=str(folder))), splits=())
+
+
 def _trained(**options) -> Callable[[Path], Any]:
     """``tools/train.py`` as far as its options are looked at."""
 
@@ -181,6 +185,14 @@ CONFIGS: dict[str, Run] = {
         'no data set is named SceneFoldr; did you mean SceneFolder',
     ),
     'unknown model': (_unknown_model, 'RSMabma is not in the .*is it spelt right'),
+    'a length in words': (
+        _counts(train_cfg=dict(max_epochs='abc')),
+        r"train_cfg\.max_epochs is a whole number of at least 1, got 'abc'",
+    ),
+    'an empty batch': (
+        _counts(test_dataloader=dict(batch_size=0)),
+        r'test_dataloader\.batch_size is a whole number of at least 1, got 0',
+    ),
     'num_classes of the head': (
         _other_classes(head=5),
         r'model\.head\.num_classes is 5, but SimpleNamespace has 3 classes',

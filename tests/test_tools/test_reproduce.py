@@ -79,7 +79,8 @@ def test_check_and_measured_costs(reproduce, bench, tmp_path, monkeypatch):
     code, out, _ = reproduce('--measure')
     assert code == 0 and f'{tmp_path}/costs.png written' in out
     speed = json.loads((tmp_path / 'speed.json').read_text())
-    assert set(speed['models']) == {'small', 'other', 'third'} and speed['repeats'] == 2
+    # what answers a question beside its first is not reported by itself
+    assert set(speed['models']) == {'small', 'other'} and speed['repeats'] == 2
     small = speed['models']['small']
     low, high = small['range']
     assert 0 < low <= small['milliseconds'] <= high

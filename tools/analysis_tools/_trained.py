@@ -11,7 +11,7 @@ from mmengine.runner import Runner
 from torch import nn
 
 from rsmamba_mm.apis import prepare_test
-from rsmamba_mm.command_line import ConfigOptions, Parser
+from rsmamba_mm.command_line import Parser, add_config_arguments
 from rsmamba_mm.errors import UserError
 
 
@@ -28,9 +28,7 @@ def run(parser: Parser, analyze: Callable[[argparse.Namespace, Trained], None]) 
     parser.add_argument('config')
     parser.add_argument('checkpoint')
     parser.add_argument('--work-dir', help='for the results (default: work_dirs/CONFIG)')
-    parser.add_argument(
-        '--cfg-options', nargs='+', action=ConfigOptions, help='override entries: key=value …'
-    )
+    add_config_arguments(parser)
     args = parser.parse_args()
     try:
         runner = prepare_test(args)

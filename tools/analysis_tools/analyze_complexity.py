@@ -14,7 +14,7 @@ from mmengine.registry import MODELS, init_default_scope
 from model_table import image_size
 
 from rsmamba_mm.apis.runner import read_config
-from rsmamba_mm.command_line import ConfigOptions, Parser
+from rsmamba_mm.command_line import Parser, add_override_argument
 from rsmamba_mm.errors import OptionError, UserError
 from rsmamba_mm.models.complexity import complexity_by_module
 from rsmamba_mm.visualization import plot_complexity, write_table
@@ -30,9 +30,7 @@ def main() -> None:
     parser.add_argument(
         '--out', type=Path, default=Path('work_dirs/complexity'), help='default: %(default)s'
     )
-    parser.add_argument(
-        '--cfg-options', nargs='+', action=ConfigOptions, help='override entries: key=value …'
-    )
+    add_override_argument(parser)
     args = parser.parse_args()
     try:
         analyze(args)

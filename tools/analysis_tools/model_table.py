@@ -37,13 +37,17 @@ def main() -> None:
     parser.add_argument('family', nargs='*', help='folders of configs/; default: all with a table')
     parser.add_argument('--check', action='store_true', help='write nothing; fail where a table is old')
     args = parser.parse_args()
+    families = [
+        path.parent.name for path in sorted(CONFIGS.glob('*/README.md')) if START in path.read_text()
+    ]
+    if unknown := set(args.family) - set(families):
+        parser.refuse(f'{", ".join(sorted(unknown))}: the families with a table are {", ".join(families)}')
     warnings.filterwarnings('ignore')
     logging.disable(logging.WARNING)
     old = []
-    for readme in sorted(CONFIGS.glob('*/README.md')):
+    for family in args.family or families:
+        readme = CONFIGS / family / 'README.md'
         text = readme.read_text()
-        if START not in text or (args.family and readme.parent.name not in args.family):
-            continue
         before, rest = text.split(START)
         after = rest.split(END)[1]
         new = f'{before}{START}{table(readme.parent)}{END}{after}'

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections import Counter
 from collections.abc import Callable, Iterator
 from itertools import zip_longest
 from pathlib import Path
@@ -74,7 +75,8 @@ def read_speed(bench: Bench) -> dict | None:
 
 
 def cost_points(results: Results, speed: dict | None) -> list[dict]:
-    """What the picture of costs shows: of each model that has run and was measured, figures and costs."""
+    """What the picture of costs shows: figures and costs of the models that have run and were measured,
+    where there are several on the same data."""
     points, models = [], (speed or {}).get('models', {})
     for name in results.bench.costed:  # a model of the package is shown as the training that gave it
         if name in results.runs and name in models and not results.bench.experiments[name].carried:
@@ -93,7 +95,8 @@ def cost_points(results: Results, speed: dict | None) -> list[dict]:
                     operations=each['multiply_adds'] + each['scans'],
                 )
             )
-    return points
+    models_of = Counter(point['data'] for point in points)
+    return [point for point in points if models_of[point['data']] > 1]
 
 
 def _pictures(results: Results, speed: dict | None) -> Iterator[tuple[Path, Callable, list[dict]]]:
