@@ -10,7 +10,7 @@ from pathlib import Path
 
 from ...errors import OptionError
 from ...paths import share
-from ..zoo import ZOO
+from ...zoo import ZOO
 from .experiments import FILE, PARTS, Data, Question
 from .results import Results
 from .scores import METRICS
