@@ -54,17 +54,17 @@ def test_folders_are_looked_through(tmp_path):
     assert [prediction.file.name for prediction in found] == ['1.jpg', '2.JPG', '3.jpeg']
     assert found[0].label == SCENES[0].stem.rstrip('0123456789')
     (tmp_path / 'empty').mkdir()
-    with pytest.raises(MissingDataError, match='no images in .*empty'):
+    with pytest.raises(MissingDataError, match=r'no images in .*empty'):
         SceneClassifier('rsmamba-t_ucmerced', device='cpu')(tmp_path / 'empty')
 
 
 def test_their_weights_are_a_checkpoint_by_name():
     address = 'rsmamba_mm://rsmamba-t_ucmerced'
     content = CheckpointLoader.load_checkpoint(existing(address, 'checkpoint'), map_location='cpu')
-    assert content['meta']['dataset_meta']['classes'][0] == 'agricultural'
+    assert content['meta']['dataset_meta']['classes'][0] == 'harbor'
     assert 'backbone.gate_layers.0.0.weight' in content['state_dict']
     for ask in (lambda path: existing(path, 'checkpoint'), CheckpointLoader.load_checkpoint):
-        with pytest.raises(OptionError, match='no model of the package.*did you mean rsmamba-t_ucmerced'):
+        with pytest.raises(OptionError, match=r'no model of the package.*did you mean rsmamba-t_ucmerced'):
             ask('rsmamba_mm://rsmamba-t_ucmercd')
 
 
