@@ -7,13 +7,31 @@ that these take.
 from __future__ import annotations
 
 import difflib
+import sys
 from argparse import Action, ArgumentError, ArgumentParser, Namespace
 from collections.abc import Callable, Sequence
+from itertools import pairwise
 from typing import Any, NoReturn
+
+from .zoo import published_files, zoo_models
 
 
 class Parser(ArgumentParser):
     """Of the tools: what is wrong is said in a sentence, without the usage, which ``--help`` shows."""
+
+    def parse_known_args(self, args: Sequence[str] | None = None, namespace: Any = None) -> Any:
+        """As of ``ArgumentParser``; a model of the package stands for its config and checkpoint."""
+        args = list(sys.argv[1:] if args is None else args)
+        positional = [action.dest for action in self._actions if not action.option_strings]
+        if 'config' in positional and 'checkpoint' in positional:
+            args = [file for pair in pairwise(['', *args]) for file in self._files_of(*pair)]
+        return super().parse_known_args(args, namespace)
+
+    def _files_of(self, before: str, word: str) -> Sequence[str]:
+        """Of a model of the package its two files; of another word, or an option's value, itself."""
+        option = self._option_string_actions.get(before)
+        taken = option is not None and option.nargs != 0
+        return published_files(word) if word in zoo_models() and not taken else [word]
 
     def parse_args(self, args: Sequence[str] | None = None, namespace: Any = None) -> Any:
         """As of ``ArgumentParser``; an unknown option is named with those that look like it."""
@@ -103,8 +121,7 @@ def add_inference_arguments(parser: ArgumentParser) -> None:
     parser.add_argument(
         'image', metavar='IMAGE|FOLDER', help='an image, or a folder with images at any depth'
     )
-    parser.add_argument('config', help='config file')
-    parser.add_argument('checkpoint', help='checkpoint of its model')
+    _add_model_arguments(parser, 'config file')
     parser.add_argument(
         '--out-dir', default='work_dirs/image_demo', help='folder for the results (default: %(default)s)'
     )
@@ -115,8 +132,7 @@ def add_inference_arguments(parser: ArgumentParser) -> None:
 
 def add_folder_arguments(parser: ArgumentParser) -> None:
     """Add the options of ``tools/classify_folder.py``."""
-    parser.add_argument('config', help='config file of a classifier')
-    parser.add_argument('checkpoint', help='checkpoint of its model')
+    _add_model_arguments(parser, 'config file of a classifier')
     parser.add_argument(
         'source', metavar='SOURCE', help='folder, list (.txt, .lst) or zip file of images, or an image'
     )
@@ -129,8 +145,7 @@ def add_folder_arguments(parser: ArgumentParser) -> None:
 
 def add_raster_arguments(parser: ArgumentParser) -> None:
     """Add the options of ``tools/segment_raster.py``; those of the map are ``RasterOptions``'."""
-    parser.add_argument('config', help='config file, of a segmenter or a classifier')
-    parser.add_argument('checkpoint', help='checkpoint of its model')
+    _add_model_arguments(parser, 'config file, of a segmenter or a classifier')
     parser.add_argument(
         'src',
         nargs='+',
@@ -152,7 +167,7 @@ def add_raster_arguments(parser: ArgumentParser) -> None:
         '--overlap',
         type=int,
         metavar='N',
-        help="of neighbouring windows (default: the config's, else a quarter; of a classifier none)",
+        help="of neighbouring windows (default: the config's, else half a window; of a classifier none)",
     )
 
     reading = parser.add_argument_group('reading')
@@ -224,6 +239,13 @@ def _add_run_arguments(parser: ArgumentParser) -> None:
         help='how the processes of a distributed job were started',
     )
     parser.add_argument('--local_rank', '--local-rank', type=int, default=0)
+
+
+def _add_model_arguments(parser: ArgumentParser, what: str) -> None:
+    parser.add_argument(
+        'config', help=f'{what}; or, for both, a model of the package: {", ".join(zoo_models())}'
+    )
+    parser.add_argument('checkpoint', help='checkpoint of its model')
 
 
 def _add_device_argument(parser: ArgumentParser) -> None:

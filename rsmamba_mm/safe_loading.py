@@ -22,6 +22,7 @@ from torch import Tensor
 
 from .errors import CheckpointError
 from .trusted_types import allow_types
+from .zoo import SCHEME, published_files
 
 VARIABLE = 'RSMAMBA_ALLOW_PICKLE'
 SAFETENSORS = '.safetensors'
@@ -259,6 +260,15 @@ def save_safetensors(
     save_file(tensors, str(path), metadata=dict(format='pt', meta=json.dumps(meta or {})))
 
 
+def load_from_package(filename: str, map_location: Any = None) -> dict:
+    """The weights of a model that the package carries, by ``rsmamba_mm://NAME``.
+
+    Raises:
+        OptionError: If there is none of this name.
+    """
+    return load(published_files(filename.removeprefix(SCHEME))[1], map_location)
+
+
 def install() -> None:
     """Let MMEngine read checkpoints by :func:`load`, and take the config text in them as data."""
     from mmengine.runner import checkpoint as module
@@ -274,6 +284,7 @@ def install() -> None:
     for prefix, loader in list(module.CheckpointLoader._schemes.items()):
         loader = _from_afar(loader) if prefix else load_from_local
         module.CheckpointLoader.register_scheme(prefix, loader, force=True)
+    module.CheckpointLoader.register_scheme(SCHEME, load_from_package, force=True)
     _read_configs_as_data()
     _read_yaml_as_data()
 

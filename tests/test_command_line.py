@@ -2,10 +2,11 @@
 
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
-from rsmamba_mm.command_line import Parser, add_train_arguments
+from rsmamba_mm.command_line import Parser, add_raster_arguments, add_train_arguments
 
 # without PyTorch and OpenMMLab an import of them would end in a traceback
 CALL = """
@@ -40,6 +41,18 @@ def test_errors_are_one_sentence(capsys):
     )
     message = said(capsys, 'a.py', '--cfg-options', '=8')
     assert "'=8' is no KEY=VALUE" in message
+
+
+def test_a_model_of_the_package_stands_for_its_two_files():
+    parser = Parser()
+    add_raster_arguments(parser)
+    args = parser.parse_args(['--areas', 'unetmamba-tiny_dubai', 'a.tif', 'unetmamba-tiny_dubai.tif'])
+    folder = Path(args.config).parent
+    assert (folder.name, Path(args.config).name) == ('unetmamba-tiny_dubai', 'config.json')
+    assert args.checkpoint == str(folder / 'model.safetensors')
+    assert (args.src, args.dst) == (['a.tif'], 'unetmamba-tiny_dubai.tif')
+    args = parser.parse_args(['--aoi', 'unetmamba-tiny_dubai', 'c.py', 'c.pth', 'a.tif', 'b.tif'])
+    assert (args.aoi, args.config) == ('unetmamba-tiny_dubai', 'c.py')  # an option's value stays
 
 
 def test_config_options_are_read_as_by_mmengine():

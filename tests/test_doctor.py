@@ -113,7 +113,7 @@ def test_requirements(monkeypatch):
     assert any(what.startswith('onedl-mmcv') for what in found)
     assert not any('mmpretrain' in what for what in found)  # who segments does without
     assert 'lacks rasterio' not in told(section)
-    assert dict(section.facts)['app'] == 'lacks gradio, pillow: pip install "rsmamba_mm[app]"'
+    assert dict(section.facts)['app'] == 'optional, without gradio, pillow: pip install "rsmamba_mm[app]"'
 
 
 def test_requirements_of_an_installed_package_are_those_of_the_tree(monkeypatch, tmp_path):

@@ -11,6 +11,7 @@ from ..command_line import (
     add_train_arguments,
 )
 from ..errors import OptionError
+from ..zoo import zoo_models
 from .faults import explained_faults
 from .folders import FolderSummary, classify_folder
 from .gates import PathGates, gates_of, record_gates
@@ -21,7 +22,6 @@ from .publishing import load_pretrained, publish_model
 from .receptive_field import effective_receptive_field, field_sides
 from .results import ImagePrediction, LandCoverPrediction, ScenePrediction
 from .runner import prepare_test, prepare_train
-from .zoo import zoo_models
 
 # public name -> the module that defines it, which needs the extra `geo`
 _GEO = {

@@ -189,7 +189,7 @@ def predict_images(args: Namespace) -> Iterator[str]:
         raise MissingDataError(f'{len(errors)} of {len(files)} images could not be read, and were left out')
 
 
-def find_inputs(source: str | Path, out: Path) -> list[Path]:
+def find_inputs(source: str | Path, out: Path | None = None) -> list[Path]:
     """An image, or those of a folder at any depth; not what an earlier call wrote into ``out`` there.
 
     Raises:
@@ -204,7 +204,7 @@ def find_inputs(source: str | Path, out: Path) -> list[Path]:
     if not source.exists():
         raise MissingDataError(f'no such image or folder: {source} (from {Path.cwd()})')
     found = sorted(path for path in source.rglob('*') if path.suffix.lower() in IMAGE_SUFFIXES)
-    if out.resolve() != source.resolve():
+    if out is not None and out.resolve() != source.resolve():
         found = [path for path in found if out.resolve() not in path.resolve().parents]
     if not found:
         raise MissingDataError(

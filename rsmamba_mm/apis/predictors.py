@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
@@ -16,11 +17,11 @@ from torch import Tensor
 
 from ..engine.check_classes import input_channels
 from ..errors import MissingDataError, OptionError
-from .inference import ImagePredictor
+from ..zoo import published_files
+from .inference import ImagePredictor, find_inputs
 from .preflight import is_segmenter
 from .results import ImagePrediction
 from .runner import read_config
-from .zoo import published_files
 
 Image = str | Path | np.ndarray
 HALVES = dict(float16=torch.float16, bfloat16=torch.bfloat16)
@@ -90,18 +91,21 @@ class _Model(ImagePredictor):
         Args:
             images (str | Path | np.ndarray | Iterable): A file, or an array ``(H, W, bands)`` as the config
                 loads it: OpenMMLab's blue, green, red of 8-bit images, the bands of rasters in their order.
-                Or a batch of arrays ``(N, H, W, bands)``, a list or a generator of files and arrays.
+                Or a folder with images at any depth, a batch of arrays ``(N, H, W, bands)``, a list or a
+                generator of files and arrays.
             batch_size (int): How many go through the model at a time. Defaults to 1.
 
         Returns:
             ScenePrediction | LandCoverPrediction | list: Of the one image, or of each.
 
         Raises:
-            MissingDataError: If an image cannot be read.
+            MissingDataError: If an image cannot be read, or a folder has none.
             OptionError: If ``batch_size`` is below 1.
         """
         if batch_size < 1:
             raise OptionError(f'batch_size must be at least 1, got {batch_size}')
+        if isinstance(images, str | Path) and Path(images).is_dir():
+            images = find_inputs(images)
         one = isinstance(images, str | Path) or (isinstance(images, np.ndarray) and images.ndim < 4)
         several = cast('Iterable[Image]', [images] if one else images)
         predictions: list[ImagePrediction] = []
@@ -212,6 +216,13 @@ class LandCoverSegmenter(_Model):
     """
 
     _segments = True
+
+    @property
+    def scale_factor(self) -> float:
+        """By which the test pipeline resizes every image, before the model sees it; 1 if it does not."""
+        steps = self._cfg.test_dataloader.dataset.get('pipeline') or ()
+        factors = [step.get('scale_factor') for step in steps if isinstance(step, dict)]
+        return math.prod(factor for factor in factors if isinstance(factor, int | float))
 
     @torch.inference_mode()
     def logits(self, images: Sequence[np.ndarray], tta: bool = False) -> Tensor:

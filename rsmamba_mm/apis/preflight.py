@@ -25,6 +25,7 @@ from ..errors import CheckpointError, MissingDataError, OptionError, OutputError
 from ..models.class_order import checkpoint_classes, refuse_other_classes
 from ..safe_loading import load
 from ..scopes import find_class
+from ..zoo import SCHEME, published_files, zoo_models
 
 _VARIABLE = re.compile(r'\{\{\s*\$(\w+)\s*:\s*(\S*?)\s*\}\}')  # as MMEngine reads it
 PICKLES = ('.pkl', '.pickle')
@@ -44,9 +45,12 @@ def existing(path: str, what: str) -> str:
     Raises:
         OptionError: If it is not there.
     """
+    if path.startswith(SCHEME):
+        published_files(path.removeprefix(SCHEME))
     # a checkpoint may be an address that mmengine knows how to open
-    if '://' not in path and not Path(path).expanduser().is_file():
-        raise OptionError(f'{what} not found: {path} (from {Path.cwd()})')
+    elif '://' not in path and not Path(path).expanduser().is_file():
+        names = f'. The package has models named {", ".join(zoo_models())}' if not Path(path).suffix else ''
+        raise OptionError(f'{what} not found: {path} (from {Path.cwd()}){names}')
     return path
 
 

@@ -27,9 +27,9 @@ from ..errors import CheckpointError, MissingDataError, MissingExtraError, Optio
 from ..models.class_order import checkpoint_classes
 from ..models.released import count_parameters, verify_tensors
 from ..safe_loading import load, save_safetensors
+from ..zoo import ZOO, zoo_models
 from .preflight import existing, is_segmenter
 from .runner import read_config
-from .zoo import ZOO, zoo_models
 
 WEIGHTS, CONFIG, CARD = 'model.safetensors', 'config.json', 'README.md'
 

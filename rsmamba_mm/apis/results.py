@@ -11,7 +11,7 @@ import numpy as np
 from ..errors import MissingDataError
 
 
-@dataclass
+@dataclass(repr=False)
 class ImagePrediction:
     """What every prediction has.
 
@@ -30,6 +30,18 @@ class ImagePrediction:
     error: str | None = None
     classes: Sequence[str] = field(default=(), repr=False)
 
+    def _best(self, count: int) -> list[tuple[str, float]]:
+        """The largest classes and what they are judged by, falling."""
+        raise NotImplementedError
+
+    def __repr__(self) -> str:
+        if self.error is not None:
+            said = self.error
+        else:
+            said = ', '.join(f'{name} {value:.3f}' for name, value in self._best(3))
+            said += ', …' * (len(self.classes) > 3)
+        return f'<{type(self).__name__} of {self.file or "an array"}: {said}>'
+
     def _known(self, values: np.ndarray | None) -> np.ndarray:
         """What the model says, if it does.
 
@@ -41,7 +53,7 @@ class ImagePrediction:
         return values
 
 
-@dataclass
+@dataclass(repr=False)
 class ScenePrediction(ImagePrediction):
     """What a classifier says of an image.
 
@@ -67,8 +79,10 @@ class ScenePrediction(ImagePrediction):
         ranked: list[int] = np.argsort(-scores, kind='stable')[:k].tolist()
         return [(self.classes[i], float(scores[i])) for i in ranked]
 
+    _best = top
 
-@dataclass
+
+@dataclass(repr=False)
 class LandCoverPrediction(ImagePrediction):
     """What a segmenter says of an image.
 
@@ -86,6 +100,9 @@ class LandCoverPrediction(ImagePrediction):
         labels = self._known(self.labels)
         counts = np.bincount(labels.ravel(), minlength=len(self.classes))
         return dict(zip(self.classes, (counts / labels.size).tolist(), strict=True))
+
+    def _best(self, count: int) -> list[tuple[str, float]]:
+        return sorted(self.shares.items(), key=lambda share: -share[1])[:count]
 
     @property
     def coloured(self) -> np.ndarray:

@@ -44,6 +44,7 @@ from .preflight import (
     read_checkpoint,
     variants,
 )
+from .screen import progress_alone
 
 
 def prepare_train(args: Namespace) -> Runner:
@@ -247,7 +248,7 @@ def build_runner(
         # MMEngine gives it the run's own name: one of the config's would be shared by all runs of a process
         cfg.visualizer.pop('name', None)
     own = 'runner_type' in cfg
-    with explained_options(cfg.filename or 'the config'):
+    with explained_options(cfg.filename or 'the config'), progress_alone():
         runner = build_runner_from_cfg(cfg, RUNNERS) if own else Runner.from_cfg(cfg)
     for hook in runner.hooks:
         if isinstance(hook, LoggerHook):
@@ -255,6 +256,8 @@ def build_runner(
             hook.after_test_epoch = master_only(hook.after_test_epoch)
     if is_main_process():
         record_run(Path(runner.log_dir) / 'run.json')
+        log = Path(runner.log_dir) / f'{runner.timestamp}.log'
+        runner.logger.info('environment, config, hooks and options of the parameters: %s', log)
     return runner
 
 

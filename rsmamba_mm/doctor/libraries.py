@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from packaging.requirements import Requirement
 
 COLLECTED = ('GCC', 'CUDA_HOME', 'NVCC', 'MUSA available', 'OpenCV')  # of MMEngine's own report
+INDEX = 'https://download.pytorch.org/whl'  # of PyTorch's builds
 OPENCV = ('opencv-python', 'opencv-python-headless', 'opencv-contrib-python')
 EXTRAS = ('geo', 'export', 'app', 'cuda', 'tests')
 STACKS = {'maintained': 'mm', 'upstream': 'openmmlab'}
@@ -86,7 +87,13 @@ def _torchvision(section: Section) -> None:
         torchvision.ops.nms(torch.tensor([[0.0, 0.0, 1.0, 1.0]]), torch.tensor([1.0]), 0.5)
     except (RuntimeError, NotImplementedError):
         # nothing of this package needs them, and compat.py has made the import work
-        section.say('', 'it is built for another PyTorch: its compiled operators do not run')
+        release, build = torchvision.__version__.partition('+')[0], torch.__version__.partition('+')[2]
+        for line in (
+            'it is built for another PyTorch: its compiled operators do not run. Nothing needs them where',
+            'rsmamba_mm is imported before mmpretrain and mmseg. To mend it: pip install --force-reinstall',
+            f'--no-deps torchvision=={release} --index-url {INDEX}/{build or "cpu"}',
+        ):
+            section.say('', line)
 
 
 def extras(section: Section) -> None:
@@ -112,7 +119,10 @@ def extras(section: Section) -> None:
     for extra in EXTRAS:
         lacking = [each.name for each in _requirements(extra) if compat._release(each.name) is None]
         if lacking:
-            section.say(extra, f'lacks {", ".join(lacking)}: pip install "rsmamba_mm[{extra}]"')
+            listed = (
+                ', '.join(lacking) if len(lacking) < 5 else f'{lacking[0]} and {len(lacking) - 1} others'
+            )
+            section.say(extra, f'optional, without {listed}: pip install "rsmamba_mm[{extra}]"')
         else:
             section.say(extra, 'present')
 

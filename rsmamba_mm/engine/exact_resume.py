@@ -117,6 +117,11 @@ class ExactTrainLoop(EpochBasedTrainLoop):
         for seeded in (self.dataloader.dataset, self.dataloader.sampler):
             if hasattr(seeded, 'seed'):
                 seeded.seed = self.runner.seed
+        if self._epoch >= self._max_epochs:
+            self.runner.logger.warning(
+                'this run has all of its %d epochs: to train on, --cfg-options train_cfg.max_epochs=N',
+                self._max_epochs,
+            )
         self._decide_current_val_interval()
         due = self._epoch % self.val_interval == 0 or self._epoch == self._max_epochs
         if self.done == 0 and self.runner.val_loop is not None and self._epoch >= self.val_begin and due:

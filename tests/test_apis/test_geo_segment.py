@@ -102,6 +102,12 @@ def test_panels_bound_the_memory_and_change_nothing(
     assert (read(path)[0] == whole.labels).all()
 
 
+def test_where_the_pipeline_halves_images_windows_are_twice_what_the_model_sees():
+    segmenter = LandCoverSegmenter('unetmamba-tiny_dubai', device='cpu')
+    assert segmenter.scale_factor == 0.5
+    assert window_and_stride(segmenter, RasterOptions()) == (512, 256)
+
+
 @pytest.mark.parametrize('length', [1, 40, 64, 65, 100, 112, 200])
 def test_windows_along_a_side(length):
     axis = Axis(length, 64, 48)

@@ -1,15 +1,19 @@
 """The models that the package carries, on real images, as someone who has just installed it calls them."""
 
+import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
+from mmengine.runner import CheckpointLoader
 from safetensors import safe_open
 
 from rsmamba_mm.apis import LandCoverSegmenter, SceneClassifier, load_pretrained, zoo_models
-from rsmamba_mm.apis.zoo import ZOO
+from rsmamba_mm.apis.preflight import existing
+from rsmamba_mm.errors import MissingDataError, OptionError
+from rsmamba_mm.zoo import ZOO
 
 IMAGES = Path(__file__).parents[2] / 'docs' / 'images'
 SCENES = sorted(path for path in IMAGES.glob('*.jpg') if path.stem != 'dubai')
@@ -38,6 +42,30 @@ def test_scenes_of_the_test_part_are_named():
     labels = [path.stem.rstrip('0123456789') for path in SCENES]
     assert [prediction.label for prediction in predictions] == labels
     assert all(np.isclose(prediction.scores.sum(), 1, atol=1e-5) for prediction in predictions)
+
+
+@on_images
+def test_folders_are_looked_through(tmp_path):
+    (tmp_path / 'a' / 'b').mkdir(parents=True)
+    for image, name in zip(SCENES, ('1.jpg', 'a/2.JPG', 'a/b/3.jpeg'), strict=False):
+        shutil.copy(image, tmp_path / name)
+    (tmp_path / 'notes.txt').write_text('no image')
+    found = SceneClassifier('rsmamba-t_ucmerced', device='cpu')(tmp_path, batch_size=2)
+    assert [prediction.file.name for prediction in found] == ['1.jpg', '2.JPG', '3.jpeg']
+    assert found[0].label == SCENES[0].stem.rstrip('0123456789')
+    (tmp_path / 'empty').mkdir()
+    with pytest.raises(MissingDataError, match=r'no images in .*empty'):
+        SceneClassifier('rsmamba-t_ucmerced', device='cpu')(tmp_path / 'empty')
+
+
+def test_their_weights_are_a_checkpoint_by_name():
+    address = 'rsmamba_mm://rsmamba-t_ucmerced'
+    content = CheckpointLoader.load_checkpoint(existing(address, 'checkpoint'), map_location='cpu')
+    assert content['meta']['dataset_meta']['classes'][0] == 'harbor'
+    assert 'backbone.gate_layers.0.0.weight' in content['state_dict']
+    for ask in (lambda path: existing(path, 'checkpoint'), CheckpointLoader.load_checkpoint):
+        with pytest.raises(OptionError, match=r'no model of the package.*did you mean rsmamba-t_ucmerced'):
+            ask('rsmamba_mm://rsmamba-t_ucmercd')
 
 
 @on_images

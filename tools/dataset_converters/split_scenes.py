@@ -77,6 +77,12 @@ def main() -> None:
     bands = f'{len(mean)} bands' if args.bands else 'RGB'
     print(f'{len(dataset.CLASSES)} classes; of the training images, {bands}:')
     print(f'mean={np.round(mean, 3).tolist()}\nstd={np.round(std, 3).tolist()}')
+    if args.dataset == 'folder':
+        count = len(dataset.CLASSES)
+        print(
+            f'options of the configs for folders: --cfg-options data_root={args.data_root} '
+            f'model.head.num_classes={count} data_preprocessor.num_classes={count}'
+        )
 
 
 def check_leaks(kind: type, args: argparse.Namespace, out: Path) -> int:

@@ -7,10 +7,11 @@ import os
 import re
 from collections.abc import Sequence
 from pathlib import Path
+from string import ascii_lowercase
 
 from ...errors import OptionError
 from ...paths import share
-from ..zoo import ZOO
+from ...zoo import ZOO
 from .experiments import FILE, PARTS, Data, Question
 from .results import Results
 from .scores import METRICS
@@ -141,8 +142,10 @@ def table(results: Results, names: Sequence[str], folder: Path) -> str:
     heads += [f"{METRICS[metrics[0]]}, selected on the test (papers' protocol)"]
     heads += [f'paper: {METRICS[m]}' for m in published]
     lines = [heads, ['---'] * len(heads)]
-    for name in ran:
-        row = results.row(name, 'held-out', metrics[0])
+    rows = {name: results.row(name, 'held-out', metrics[0]) for name in ran}
+    machines = sorted({row['machine'] for row in rows.values()})
+    marks = dict(zip(machines, ascii_lowercase, strict=False)) if len(machines) > 1 else {}
+    for name, row in rows.items():
         config = share() / experiments[name].config
         link = os.path.relpath(config, folder)
         cells = [
@@ -150,7 +153,7 @@ def table(results: Results, names: Sequence[str], folder: Path) -> str:
             f'{row["parameters"] / 1e6:.2f} M',
             images_seen(row),
             str(row['epochs']),
-            time(row),
+            time(row) + (f' ({marks[row["machine"]]})' if marks else ''),
             *(figure(results.row(name, 'held-out', m)) for m in metrics),
             figure(results.row(name, 'paper', metrics[0])),
             *(
@@ -159,9 +162,11 @@ def table(results: Results, names: Sequence[str], folder: Path) -> str:
             ),
         ]
         lines.append(cells)
-    machines = sorted({results.row(name, 'held-out', metrics[0])['machine'] for name in ran})
-    rows = ''.join(f'| {" | ".join(cells)} |\n' for cells in lines).replace(' --- ', '---')
-    return f'{rows}\nMachine: {"; ".join(machines)}.\n'
+    text = ''.join(f'| {" | ".join(cells)} |\n' for cells in lines).replace(' --- ', '---')
+    if not marks:
+        return f'{text}\nMachine: {machines[0]}.\n'
+    told = '; '.join(f'({mark}) {machine}' for machine, mark in marks.items())
+    return f'{text}\nMachines, whose times are not to be compared: {told}.\n'
 
 
 def _to_run(names: Sequence[str]) -> str:

@@ -18,8 +18,8 @@ import torch
 
 from ...errors import OptionError, UserError
 from ...paths import share
+from ...zoo import published_files
 from ..runner import prepare_test
-from ..zoo import published_files
 from .experiments import Bench, Experiment
 from .hooks import SELECTED, BenchHook
 from .journal import Journal

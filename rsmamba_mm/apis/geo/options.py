@@ -18,9 +18,9 @@ class RasterOptions:
     What is beside ``map.tif`` bears its name: ``map_confidence.tif``, ``map_areas.csv`` and so on.
 
     Attributes:
-        window (int, optional): Side of a window in pixels. Defaults to None: a segmenter's ``crop_size`` in
-            ``test_cfg``, else the ``size`` of its preprocessor, else 512; of a classifier the side that its
-            test pipeline cuts.
+        window (int, optional): Side of a window in pixels of the raster. Defaults to None: a segmenter's
+            ``crop_size`` in ``test_cfg``, else the ``size`` of its preprocessor, else 512, where its test
+            pipeline halves images twice that; of a classifier the side that its test pipeline cuts.
         overlap (int, optional): Pixels by which neighbouring windows overlap, at most half a window.
             Defaults to None: by the ``stride`` in a segmenter's ``test_cfg``, else half a window;
             of a classifier 0.
@@ -37,10 +37,10 @@ class RasterOptions:
         assets (Sequence[str], optional): Of a STAC item: one asset with all bands, or several to stack.
             Defaults to None, the one that there is.
         tta (bool): Whether to average over flips and turns. Defaults to False.
-        probabilities (str, optional): Write those of all classes, as ``'uint8'`` (254 for 1) or
+        probabilities (str, optional): Write those of all classes, as ``'uint8'`` (254 for 1; also True) or
             ``'float32'``. Defaults to None.
         confidence (str, optional): Write that of the class on the map, likewise. Defaults to None.
-        polygons (str, optional): Write ``'gpkg'`` or ``'geojson'``. Defaults to None.
+        polygons (str, optional): Write ``'gpkg'`` (also True) or ``'geojson'``. Defaults to None.
         simplify (float): Tolerance in units of the coordinates by which borders of polygons are simplified;
             neighbours stay neighbours. Defaults to 0, not at all.
         min_area (float): Polygons that are smaller are left out, in m² (without a coordinate reference
@@ -82,6 +82,9 @@ class RasterOptions:
             ('polygons', ('gpkg', 'geojson')),
         ):
             value = getattr(self, name)
+            if isinstance(value, bool):  # as the command's option without a value
+                value = allowed[0] if value else None
+                object.__setattr__(self, name, value)
             if value is not None and value not in allowed:
                 raise OptionError(f'{name}: {" or ".join(allowed)}, got {value!r}')
         for name, least in (

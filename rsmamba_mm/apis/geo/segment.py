@@ -106,17 +106,17 @@ def window_and_stride(segmenter: LandCoverSegmenter, options: RasterOptions) -> 
         OptionError: If windows overlap by more than half.
     """
     test_cfg = segmenter.model.test_cfg or {}
-    sides = (
-        options.window,
+    seen = (  # by the model, after the pipeline has resized
         *(test_cfg.get('crop_size') or ()),
         *(getattr(segmenter.model.data_preprocessor, 'size', None) or ()),
         WINDOW,
     )
-    window = int(next(side for side in sides if side))
+    factor = segmenter.scale_factor
+    window = options.window or round(next(side for side in seen if side) / factor)
     if options.overlap is not None:
         overlap = options.overlap
     elif test_cfg.get('stride') and not options.window:
-        overlap = window - int(test_cfg['stride'][0])
+        overlap = window - round(test_cfg['stride'][0] / factor)
     else:
         overlap = window // 2  # less shows where windows meet
     if 2 * overlap > window:

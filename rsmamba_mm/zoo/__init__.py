@@ -1,6 +1,8 @@
 """The small trained models that the package carries: ``SceneClassifier(NAME)`` needs nothing else.
 
-Each is a folder as :func:`~rsmamba_mm.apis.publish_model` writes it, with weights of 16 bits.
+Each is a folder as :func:`~rsmamba_mm.apis.publish_model` writes it, with weights of 16 bits. The tools
+take the name in place of CONFIG CHECKPOINT, and configs :data:`SCHEME` with it as a checkpoint to start
+from. Importing this is light.
 """
 
 from __future__ import annotations
@@ -10,7 +12,8 @@ from pathlib import Path
 
 from ..errors import OptionError
 
-ZOO = Path(__file__).parents[1] / 'zoo'
+ZOO = Path(__file__).parent
+SCHEME = 'rsmamba_mm://'  # before a name: its weights, where MMEngine takes a checkpoint
 
 
 def zoo_models() -> list[str]:
