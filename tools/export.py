@@ -8,12 +8,17 @@ standard deviation, if it is no rounding of the model itself, nothing is written
 """
 
 import argparse
+from collections.abc import Sequence
 from typing import Any
 
 import rsmamba_mm._openmmlab  # noqa: F401 - cures come first
 
+import torch
+from torch import Tensor, nn
+
 from rsmamba_mm.apis import prepare_test
 from rsmamba_mm.apis.export import FORMATS, MAPPERS, export_model
+from rsmamba_mm.apis.predictors import predictor
 from rsmamba_mm.command_line import Parser, add_config_arguments
 from rsmamba_mm.errors import OptionError, UserError
 
@@ -46,6 +51,12 @@ def main() -> None:
     parser.add_argument(
         '--bands', nargs='+', default=(), metavar='NAME', help='stac: names of the channels'
     )
+    parser.add_argument(
+        '--images',
+        nargs=2,
+        metavar='FILE',
+        help="to compare with, in place of two of the config's test part",
+    )
     parser.add_argument('--work-dir', default='work_dirs/export', help='for the log (default: %(default)s)')
     add_config_arguments(parser)
     args = parser.parse_args()
@@ -56,19 +67,13 @@ def main() -> None:
 
 
 def export(args: argparse.Namespace) -> str:
-    test = {key: getattr(args, key) for key in ('config', 'checkpoint', 'work_dir', 'cfg_options')}
-    runner = prepare_test(argparse.Namespace(**test))
-    runner.load_or_resume()
-    model, dataset = runner.model.cpu().eval(), runner.test_dataloader.dataset
-    if len(dataset) < 2:
-        raise OptionError(f'{args.config}: needs two test images to check the graph with')
-    images = model.data_preprocessor(_samples(args, model, dataset), False)['inputs']
+    model, images, classes = _from_files(args) if args.images else _from_test_part(args)
     report = export_model(
         model,
         args.out,
         args.target,
         images,
-        dataset.metainfo.get('classes', ()),
+        classes,
         normalize=args.normalize,
         softmax=args.softmax,
         any_size=args.any_size,
@@ -79,6 +84,36 @@ def export(args: argparse.Namespace) -> str:
     height, width = ('height', 'width') if args.any_size else images.shape[-2:]
     batch = 1 if args.target in MAPPERS else 'batch'
     return f'{report}\ninput: ({batch}, {images.shape[1]}, {height}, {width}) float32'
+
+
+def _from_files(args: argparse.Namespace) -> tuple[nn.Module, Tensor, Sequence[str]]:
+    """Model, two normalised images and names of the classes."""
+    trained = predictor(args.config, args.checkpoint, device='cpu', cfg_options=args.cfg_options)
+    images = [trained.inputs([trained.read(file)]) for file in args.images]
+    model = trained.model
+    sides = (min(image.shape[side] for image in images) for side in (-2, -1))
+    height, width = args.size or getattr(model.data_preprocessor, 'size', None) or sides
+    for file, image in zip(args.images, images, strict=True):
+        if height > image.shape[-2] or width > image.shape[-1] or min(height, width) < 1:
+            seen = f'{image.shape[-2]} x {image.shape[-1]}'
+            raise OptionError(
+                f'--size {height} {width}: {file} is {seen} px for the model: name a larger image'
+            )
+    return model, torch.cat([image[..., :height, :width] for image in images]), trained.classes
+
+
+def _from_test_part(args: argparse.Namespace) -> tuple[nn.Module, Tensor, Sequence[str]]:
+    """The same, of the config's data."""
+    test = {key: getattr(args, key) for key in ('config', 'checkpoint', 'work_dir', 'cfg_options')}
+    runner = prepare_test(argparse.Namespace(**test))
+    runner.load_or_resume()
+    model, dataset = runner.model.cpu().eval(), runner.test_dataloader.dataset
+    if len(dataset) < 2:
+        raise OptionError(
+            f'{args.config}: needs two test images to check the graph with: --images FILE FILE'
+        )
+    images = model.data_preprocessor(_samples(args, model, dataset), False)['inputs']
+    return model, images, dataset.metainfo.get('classes', ())
 
 
 def _samples(args: argparse.Namespace, model: Any, dataset: Any) -> dict[str, list]:

@@ -115,6 +115,25 @@ class _Model(ImagePredictor):
             predictions.append(prediction)
         return predictions[0] if one else predictions
 
+    def read(self, file: str | Path) -> np.ndarray:
+        """An image ``(H, W, bands)`` as the config loads it.
+
+        Raises:
+            MissingDataError: If it cannot be read.
+        """
+        try:
+            return self._reader(dict(img_path=str(file)))['img']
+        except (OSError, ValueError) as error:
+            raise MissingDataError(f'{file} cannot be read: {error}') from error
+
+    def inputs(self, images: Sequence[np.ndarray]) -> Tensor:
+        """What the model sees of arrays of one shape: ``(B, C, H, W)``, resized and normalised.
+
+        Args:
+            images (Sequence[np.ndarray]): ``(H, W, bands)`` each, as the config loads them.
+        """
+        return self._preprocessed(images)[0]
+
     def takes(self) -> ModelInput:
         """What the model takes, by the config's pipeline, its preprocessor and its first convolution."""
         step, preprocessor = self._reader, self.model.data_preprocessor
