@@ -66,7 +66,7 @@ def test_what_a_run_leaves(root, scene_folder, tmp_path):
             r'data_preprocessor\.num_classes is 2, but SceneFolder has 3',
         ),
         (
-            {'model.backbone.in_channels': 4},
+            {'model.backbone.in_channels': 4, 'model.backbone.init_cfg': None},
             r'mean has 3 values, but the backbone takes 4 bands: .*in_channels=3',
         ),
     ],

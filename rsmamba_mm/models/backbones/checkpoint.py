@@ -61,5 +61,6 @@ def refuse_other_architecture(
         f'the checkpoint is not of this {type(module).__name__}: {len(differing)} shapes differ, '
         f'{len(missing)} keys are missing, {len(surplus)} are surplus:\n  {lines}{more}\n'
         'Build the model with the options that the checkpoint was trained with (arch, path_type, '
-        'patch_size, in_channels, layer_cfgs …), or load another checkpoint.'
+        'patch_size, in_channels, layer_cfgs …), load another checkpoint, '
+        'or begin with random weights (init_cfg=None).'
     )
