@@ -11,6 +11,7 @@ import sys
 from argparse import Action, ArgumentError, ArgumentParser, Namespace
 from collections.abc import Callable, Sequence
 from itertools import pairwise
+from pathlib import Path
 from typing import Any, NoReturn
 
 from .zoo import published_files, zoo_models
@@ -19,13 +20,25 @@ from .zoo import published_files, zoo_models
 class Parser(ArgumentParser):
     """Of the tools: what is wrong is said in a sentence, without the usage, which ``--help`` shows."""
 
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        # of a part of an option's name it could not be told what was meant
+        super().__init__(*args, **kwargs, allow_abbrev=False)
+
     def parse_known_args(self, args: Sequence[str] | None = None, namespace: Any = None) -> Any:
         """As of ``ArgumentParser``; a model of the package stands for its config and checkpoint."""
         args = list(sys.argv[1:] if args is None else args)
         positional = [action.dest for action in self._actions if not action.option_strings]
         if 'config' in positional and 'checkpoint' in positional:
+            self._refuse_misspelt(args)
             args = [file for pair in pairwise(['', *args]) for file in self._files_of(*pair)]
         return super().parse_known_args(args, namespace)
+
+    def _refuse_misspelt(self, args: Sequence[str]) -> None:
+        """End where a word looks like the name of a model: else an argument would seem to be missing."""
+        for word in args:
+            near = difflib.get_close_matches(word, zoo_models(), 1, 0.8)
+            if near and word not in near and not Path(word).suffix and not Path(word).exists():
+                self.refuse(f'{word} is no model of the package: did you mean {near[0]}?')
 
     def _files_of(self, before: str, word: str) -> Sequence[str]:
         """Of a model of the package its two files; of another word, or an option's value, itself."""

@@ -39,6 +39,7 @@ def test_errors_are_one_sentence(capsys):
     assert (
         "--cfg-options: 'train_cfg.max_epochs' is no KEY=VALUE, such as train_cfg.max_epochs=8" in message
     )
+    assert 'did you mean --cfg-options?' in said(capsys, 'a.py', '--cfg-option', 'a=8')
     message = said(capsys, 'a.py', '--cfg-options', '=8')
     assert "'=8' is no KEY=VALUE" in message
 
@@ -53,6 +54,19 @@ def test_a_model_of_the_package_stands_for_its_two_files():
     assert (args.src, args.dst) == (['a.tif'], 'unetmamba-tiny_dubai.tif')
     args = parser.parse_args(['--aoi', 'unetmamba-tiny_dubai', 'c.py', 'c.pth', 'a.tif', 'b.tif'])
     assert (args.aoi, args.config) == ('unetmamba-tiny_dubai', 'c.py')  # an option's value stays
+
+
+def test_a_misspelt_model_is_named_not_a_missing_argument(capsys, tmp_path, monkeypatch):
+    parser = Parser()
+    add_raster_arguments(parser)
+    with pytest.raises(SystemExit):
+        parser.parse_args(['unetmamba-tiny_dubay', 'a.tif', 'b.tif'])
+    said = capsys.readouterr().err
+    assert 'unetmamba-tiny_dubay is no model of the package: did you mean unetmamba-tiny_dubai?' in said
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / 'unetmamba-tiny_dubay').mkdir()  # a folder of tiles may be called so
+    args = parser.parse_args(['c.py', 'c.pth', 'unetmamba-tiny_dubay', 'b.tif'])
+    assert args.src == ['unetmamba-tiny_dubay']
 
 
 def test_config_options_are_read_as_by_mmengine():

@@ -35,6 +35,15 @@ ENCODERS = {
         dict(type='SwinTransformer', embed_dims=8, depths=(1,) * 4, num_heads=(1, 1, 2, 2)),
         WIDTHS,
     ),
+    'ConvNeXt-T': (  # halves odd sizes rounded down
+        dict(
+            type='mmpretrain.ConvNeXt',
+            arch=dict(depths=[1] * 4, channels=list(WIDTHS)),
+            out_indices=(0, 1, 2, 3),
+            gap_before_final_norm=False,
+        ),
+        WIDTHS,
+    ),
     'VMamba': (dict(type='VMamba', arch=VMAMBA), WIDTHS),
     'RS3Mamba': (
         dict(

@@ -368,6 +368,11 @@ class TestPixelHead(TestLocalSupervisionHead):
 def test_maps_that_are_not_there_are_missed():
     with pytest.raises(ValueError, match=r"4 maps are expected, .* got 1: set the backbone's out_indices"):
         MambaSegDecoder((8, 16, 32, 64))([torch.randn(1, 8, 4, 4)])
+    maps = [torch.randn(1, 8 << i, 8 >> i, 8 >> i) for i in range(4)]
+    with pytest.raises(
+        ValueError, match=r'in_channels is \[8, 16, 32, 32\], but the maps have \[8, 16, 32, 64\]'
+    ):
+        MambaSegDecoder((8, 16, 32, 32))(maps)
 
 
 def test_maps_that_do_not_fit_local_supervision_are_named():

@@ -48,6 +48,8 @@ def map_raster(args: Namespace) -> RasterResult | None:
     if isinstance(model, LandCoverSegmenter):
         result = segment_raster(src, args.dst, model, **options)
     else:
+        if first:
+            _say('a classifier of scenes: the map says which scene each cell is in, not its land cover')
         result = classify_raster(src, args.dst, model, **options)
     if reporter is not None:
         reporter.end()
@@ -55,7 +57,8 @@ def map_raster(args: Namespace) -> RasterResult | None:
         for key, path in result.files.items():
             _say(f'{key}: {path}')
         for name, area in (result.areas or {}).items():
-            _say(f'{name}: {area:,.0f} m²')
+            if area:
+                _say(f'{name}: {area:,.0f} m²')
     return result
 
 

@@ -13,7 +13,7 @@ from mmengine.registry import MODELS
 from torch import Tensor, nn
 
 from ...layers import DIRECTIONS, BottleneckVSSBlock, MultiScaleAggregation
-from .pyramid import build_pyramid, cropped
+from .pyramid import build_pyramid, fitted
 
 
 @MODELS.register_module()
@@ -26,7 +26,7 @@ class CMUNetDecoder(BaseModule):
 
     Args:
         in_channels (Sequence[int]): Channels of the backbone's maps, finest first, multiples of 4, each
-            map half as large as the one before it (or an odd number rounded up). Defaults to
+            map half as large as the one before it (odd numbers rounded up or down). Defaults to
             ``(64, 128, 256, 512)``, ResNet-18's.
         depths (Sequence[int]): VSS blocks of each stage, deepest first. Defaults to ``(2, 2, 2, 2)``.
         drop_path_rate (float): Rate of stochastic depth of the first block, falling to 0 in the last.
@@ -117,7 +117,7 @@ class CMUNetDecoder(BaseModule):
         for skip, expand, join, stage in zip(
             skips, self.expand_layers, self.concat_back_dim, self.stages[1:], strict=True
         ):
-            x = cropped('CMUNetDecoder', expand(x), *skip.shape[1:3])
+            x = fitted('CMUNetDecoder', expand(x), *skip.shape[1:3])
             outputs.append(x)
             x = stage(join(torch.cat([x, skip], dim=-1)))
         outputs += [x, self.norm(x)]

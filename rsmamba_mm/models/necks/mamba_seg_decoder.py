@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from ...layers import DIRECTIONS, VSSBlock
 from ...layers.options import check_integers, check_numbers, check_seed, check_sizes
 from ...ops.numerics import is_exporting
-from .pyramid import build_pyramid, cropped
+from .pyramid import build_pyramid, fitted
 
 
 @MODELS.register_module()
@@ -28,7 +28,7 @@ class MambaSegDecoder(BaseModule):
 
     Args:
         in_channels (Sequence[int]): Channels of the backbone's maps, finest first, each half as large as
-            the one before it (or an odd number rounded up). Defaults to ``(64, 128, 256, 512)``,
+            the one before it (odd numbers rounded up or down). Defaults to ``(64, 128, 256, 512)``,
             ResT-Lite's.
         depths (Sequence[int]): VSS blocks of each stage, deepest first. Defaults to ``(2, 2, 2)``.
         drop_path_rate (float): Rate of stochastic depth of the first block, falling to 0 in the last.
@@ -49,7 +49,7 @@ class MambaSegDecoder(BaseModule):
 
     Raises:
         ValueError: If the numbers of maps, depths and scales do not fit together, or an order is unknown;
-            in a run, if a map is not half as large as the one before it.
+            in a run, if a map has other channels or is not half as large as the one before it.
     """
 
     def __init__(
@@ -98,7 +98,7 @@ class MambaSegDecoder(BaseModule):
             )
             lower = channels
         self.expand_layers.append(_PatchExpand(lower, lower, final_scale))
-        self.num_maps = len(in_channels)
+        self.num_maps, self.in_channels = len(in_channels), list(in_channels)
         self.out_channels = [*skips, lower]
 
     def forward(self, inputs: Sequence[Tensor]) -> tuple[Tensor, ...]:
@@ -118,6 +118,10 @@ class MambaSegDecoder(BaseModule):
                 f'MambaSegDecoder: {self.num_maps} maps are expected, as in_channels says, got '
                 f"{len(inputs)}: set the backbone's out_indices"
             )
+        if (channels := [x.shape[1] for x in inputs]) != self.in_channels:
+            raise ValueError(
+                f'MambaSegDecoder: in_channels is {self.in_channels}, but the maps have {channels} channels'
+            )
         if self.pyramid is not None:
             inputs = self.pyramid(inputs)
         *skips, x = (x.permute(0, 2, 3, 1) for x in inputs)
@@ -125,7 +129,7 @@ class MambaSegDecoder(BaseModule):
         for skip, expand, join, stage in zip(
             skips[::-1], self.expand_layers, self.concat_back_dim, self.stages, strict=False
         ):
-            x = cropped('MambaSegDecoder', expand(x), *skip.shape[1:3])
+            x = fitted('MambaSegDecoder', expand(x), *skip.shape[1:3])
             x = stage(join(torch.cat([x, skip], dim=-1)))
             outputs.append(x)
         outputs.append(self.expand_layers[-1](x))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import torch
 from mmengine.registry import MODELS
 from torch import Tensor, nn
 
@@ -36,21 +37,29 @@ def build_pyramid(owner: str, in_channels: Sequence[int], scales: Sequence[float
     return pyramid
 
 
-def cropped(owner: str, x: Tensor, height: int, width: int) -> Tensor:
-    """Twice a lower map, at the size of the one before it, of which it is the half, rounded up.
+def fitted(owner: str, x: Tensor, height: int, width: int) -> Tensor:
+    """Twice a lower map, at the size of the one before it, of which it is the half.
+
+    Most backbones halve odd sizes rounded up, and the last row or column is cut; some, such as ConvNeXt,
+    round down, and it is repeated.
 
     Args:
         owner (str): The neck, as the message calls it.
-        x (Tensor): ``(B, H, W, C)``, with each side as large as wanted or larger by one.
+        x (Tensor): ``(B, H, W, C)``, with each side as large as wanted, or larger or smaller by one.
         height (int): Wanted, in pixels.
         width (int): Likewise.
 
     Raises:
         ValueError: If the maps are of other sizes.
     """
-    if not all(0 <= side - wanted <= 1 for side, wanted in zip(x.shape[1:3], (height, width), strict=True)):
+    lacking = height - x.shape[1], width - x.shape[2]
+    if max(map(abs, lacking)) > 1:
         raise ValueError(
             f'{owner}: each map is half as large as the one before it, but {height} × {width} px '
             f'are followed by {x.shape[1] // 2} × {x.shape[2] // 2}; for maps of one stride: pyramid'
         )
+    if lacking[0] > 0:
+        x = torch.cat([x, x[:, -1:]], dim=1)
+    if lacking[1] > 0:
+        x = torch.cat([x, x[:, :, -1:]], dim=2)
     return x[:, :height, :width]
