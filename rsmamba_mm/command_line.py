@@ -29,22 +29,21 @@ class Parser(ArgumentParser):
         args = list(sys.argv[1:] if args is None else args)
         positional = [action.dest for action in self._actions if not action.option_strings]
         if 'config' in positional and 'checkpoint' in positional:
-            self._refuse_misspelt(args)
             args = [file for pair in pairwise(['', *args]) for file in self._files_of(*pair)]
         return super().parse_known_args(args, namespace)
 
-    def _refuse_misspelt(self, args: Sequence[str]) -> None:
-        """End where a word looks like the name of a model: else an argument would seem to be missing."""
-        for word in args:
-            near = difflib.get_close_matches(word, zoo_models(), 1, 0.8)
-            if near and word not in near and not Path(word).suffix and not Path(word).exists():
-                self.refuse(f'{word} is no model of the package: did you mean {near[0]}?')
-
     def _files_of(self, before: str, word: str) -> Sequence[str]:
         """Of a model of the package its two files; of another word, or an option's value, itself."""
-        option = self._option_string_actions.get(before)
-        taken = option is not None and option.nargs != 0
-        return published_files(word) if word in zoo_models() and not taken else [word]
+        option, names = self._option_string_actions.get(before), zoo_models()
+        if option is not None and option.nargs != 0:
+            return [word]
+        if word in names:
+            return published_files(word)
+        near = difflib.get_close_matches(word, names, 1, 0.8)
+        if near and not Path(word).suffix and not Path(word).exists():
+            # else the checkpoint, which its name would bring, is said to be missing
+            self.refuse(f'{word} is no model of the package: did you mean {near[0]}?')
+        return [word]
 
     def parse_args(self, args: Sequence[str] | None = None, namespace: Any = None) -> Any:
         """As of ``ArgumentParser``; an unknown option is named with those that look like it."""

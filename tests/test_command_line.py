@@ -65,8 +65,10 @@ def test_a_misspelt_model_is_named_not_a_missing_argument(capsys, tmp_path, monk
     assert 'unetmamba-tiny_dubay is no model of the package: did you mean unetmamba-tiny_dubai?' in said
     monkeypatch.chdir(tmp_path)
     (tmp_path / 'unetmamba-tiny_dubay').mkdir()  # a folder of tiles may be called so
-    args = parser.parse_args(['c.py', 'c.pth', 'unetmamba-tiny_dubay', 'b.tif'])
-    assert args.src == ['unetmamba-tiny_dubay']
+    args = parser.parse_args(
+        ['c.py', 'c.pth', 'unetmamba-tiny_dubay', 'b.tif', '--aoi', 'unetmamba-tiny_duby']
+    )
+    assert (args.src, args.aoi) == (['unetmamba-tiny_dubay'], 'unetmamba-tiny_duby')
 
 
 def test_config_options_are_read_as_by_mmengine():
