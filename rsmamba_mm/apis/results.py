@@ -79,7 +79,8 @@ class ScenePrediction(ImagePrediction):
         ranked: list[int] = np.argsort(-scores, kind='stable')[:k].tolist()
         return [(self.classes[i], float(scores[i])) for i in ranked]
 
-    _best = top
+    def _best(self, count: int) -> list[tuple[str, float]]:
+        return self.top(count)
 
 
 @dataclass(repr=False)

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+from mmengine.logging import MMLogger
 from mmengine.runner import Runner
 
 LENGTHY = (
@@ -31,7 +32,7 @@ def progress_alone() -> Iterator[None]:
     """Let runners that are built inside print their progress alone."""
     build_logger = Runner.build_logger
 
-    def build_quiet_logger(self: Runner, *args: Any, **kwargs: Any) -> logging.Logger:
+    def build_quiet_logger(self: Runner, *args: Any, **kwargs: Any) -> MMLogger:
         logger = build_logger(self, *args, **kwargs)
         for handler in logger.handlers:
             if type(handler) is logging.StreamHandler:  # not that of the file

@@ -12,7 +12,8 @@ import torch
 from bench_miniature import add_run, make_bench, train_here
 from mmengine.config import Config
 
-from rsmamba_mm.apis import publish_model, zoo
+from rsmamba_mm import zoo
+from rsmamba_mm.apis import publish_model
 from rsmamba_mm.apis.bench import pages, running
 from rsmamba_mm.apis.bench.checking import check_results, write_results
 from rsmamba_mm.apis.bench.experiments import read_bench

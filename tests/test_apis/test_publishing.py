@@ -96,7 +96,8 @@ def test_load_pretrained(published):
 
 
 def test_a_model_that_the_package_carries(trained, tmp_path, monkeypatch):
-    from rsmamba_mm.apis import LandCoverSegmenter, SceneClassifier, publishing, zoo
+    from rsmamba_mm import zoo
+    from rsmamba_mm.apis import LandCoverSegmenter, SceneClassifier, publishing
 
     folder = publish_model(*trained, tmp_path / 'zoo', half=True)
     folder = folder.rename(folder.with_name('tiny'))

@@ -149,7 +149,10 @@ custom_hooks = [dict(type='CheckDataHook')]
 experiment_name = '{name}'  # two in a second would share a log
 model = dict(
     backbone=dict(
-        arch=dict(embed_dims=16, num_layers=1, feedforward_channels=16), img_size=16, patch_size=8
+        arch=dict(embed_dims=16, num_layers=1, feedforward_channels=16),
+        img_size=16,
+        patch_size=8,
+        init_cfg=None,
     ),
     head=dict(in_channels=16, num_classes=3),
 )
