@@ -37,7 +37,7 @@ PICTURES = ('learning_curve.png', 'confusion_matrix.png', 'predictions.png')
 TRAIN_SHARE = 0.8  # of which the config holds out a tenth for model selection
 RESOLUTION = 0.8  # metres of a pixel of the GeoTIFF
 # how many images of a folder the demo trains on, repeats counted: a few minutes on two cores
-FOLDER_IMAGES = 20_000
+FOLDER_IMAGES = 5_000
 
 
 class Outcome(NamedTuple):
