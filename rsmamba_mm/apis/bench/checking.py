@@ -78,8 +78,8 @@ def cost_points(results: Results, speed: dict | None) -> list[dict]:
     """What the picture of costs shows: figures and costs of the models that have run and were measured,
     where there are several on the same data."""
     points, models = [], (speed or {}).get('models', {})
-    for name in results.bench.costed:  # a model of the package is shown as the training that gave it
-        if name in results.runs and name in models and not results.bench.experiments[name].carried:
+    for name in results.measured(speed):
+        if not results.bench.experiments[name].carried:  # shown as the training that gave it
             experiment, each = results.bench.experiments[name], models[name]
             metric = experiment.data.metrics[0]
             row = results.row(name, 'held-out', metric)

@@ -248,16 +248,15 @@ def speed_table(results: Results, speed: dict) -> str:
         f'`python tools/reproduce.py --measure`, commit {speed["commit"]}.\n\n',
         '| model | data | time | parameters | multiply-adds | scans |\n|---|---|---|---|---|---|\n',
     ]
-    for name in results.bench.costed:
-        if name in results.runs and name in speed['models']:
-            each, about = speed['models'][name], results.bench.experiments[name]
-            low, high = each['range']
-            lines.append(
-                f'| {about.title} | {about.data.title} '
-                f'| {each["milliseconds"]:.1f} ms ({low:.1f} … {high:.1f}) '
-                f'| {each["parameters"] / 1e6:.2f} M | {each["multiply_adds"] / 1e9:.2f} G '
-                f'| {each["scans"] / 1e9:.2f} G |\n'
-            )
+    for name in results.measured(speed):
+        each, about = speed['models'][name], results.bench.experiments[name]
+        low, high = each['range']
+        lines.append(
+            f'| {about.title} | {about.data.title} '
+            f'| {each["milliseconds"]:.1f} ms ({low:.1f} … {high:.1f}) '
+            f'| {each["parameters"] / 1e6:.2f} M | {each["multiply_adds"] / 1e9:.2f} G '
+            f'| {each["scans"] / 1e9:.2f} G |\n'
+        )
     return ''.join(lines) + '\n' + ''.join(f'- {said}\n' for said in best_in_time(results, speed))
 
 
@@ -266,8 +265,8 @@ def best_in_time(results: Results, speed: dict) -> list[str]:
     experiments, said = results.bench.experiments, []
     measured = {
         name: speed['models'][name]['milliseconds']
-        for name in results.bench.costed
-        if name in results.runs and name in speed['models'] and not experiments[name].carried
+        for name in results.measured(speed)
+        if not experiments[name].carried
     }
     for data in dict.fromkeys(experiments[name].data.title for name in measured):
         answers: dict[tuple[str, ...], list[str]] = {}

@@ -54,6 +54,11 @@ class Results:
             row for row in self.rows if (row['experiment'], row['protocol'], row['metric']) == wanted
         )
 
+    def measured(self, speed: dict | None) -> list[str]:
+        """Experiments that are reported by themselves, have run, and whose models were measured."""
+        models = (speed or {}).get('models', {})
+        return [name for name in self.bench.costed if name in self.runs and name in models]
+
     def best(self, names: Sequence[str]) -> tuple[str, list[str]]:
         """The highest of some experiments that have run on the same data, by the selecting metric, and the
         others that are not shown to be lower."""
