@@ -18,7 +18,7 @@ from .scores import METRICS
 RESULTS = Path('docs/results')
 FILE = 'experiments.yml'
 OPTIONAL = ('paper', 'gpu', 'pretraining', 'pretraining_epochs', 'options', 'weights_of', 'carried')
-FIXED = {'randomness', 'custom_imports', 'custom_hooks'}  # what the bench adds to
+FIXED = {'randomness', 'custom_imports'}  # what the bench sets
 PARTS = ('train', 'held_out', 'test')
 
 
@@ -72,7 +72,8 @@ class Experiment:
         pretraining (str): Config of the pre-training that its backbone starts from, by the same seed.
             Defaults to '', none.
         pretraining_epochs (int): Its length. Defaults to 0.
-        options (Mapping): Settings that differ from those of the config, nested as they are there.
+        options (Mapping): Settings that differ from those of the config, nested as they are there; its
+            ``custom_hooks`` are added to the config's.
             Defaults to none.
         weights_of (str): The experiment of the same length whose weights are tested again, with other
             options; nothing is trained. Defaults to '', none.

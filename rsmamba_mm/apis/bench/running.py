@@ -33,7 +33,7 @@ DERIVED = """\
 _base_ = {base!r}
 
 custom_imports = dict(imports=[*_base_.custom_imports.imports, 'rsmamba_mm.apis.bench.hooks'])
-custom_hooks = [*_base_.custom_hooks, {hook!r}]
+custom_hooks = [*_base_.custom_hooks, *{hooks!r}]
 {settings}"""
 PRETRAINING = """\
 # written by tools/reproduce.py
@@ -245,6 +245,7 @@ def derive_config(experiment: Experiment, seed: int, folder: Path, work: Path = 
     )
     for options in (experiment.data.options, experiment.options):
         _merge(settings, deepcopy(options))
+    hooks = settings.pop('custom_hooks', [])
     if experiment.pretraining:
         checkpoint = str((pretraining_folder(experiment, seed, work) / PRETRAINED).resolve())
         start = dict(_delete_=True, type='Pretrained', checkpoint=checkpoint, prefix='backbone.')
@@ -259,7 +260,7 @@ def derive_config(experiment: Experiment, seed: int, folder: Path, work: Path = 
         folder,
         DERIVED,
         base=_base(experiment, experiment.config),
-        hook=hook,
+        hooks=[*hooks, hook],
         settings=''.join(f'{name} = {value!r}\n' for name, value in settings.items()),
     )
 
