@@ -10,9 +10,11 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+import torch
 from matplotlib.figure import Figure
 from miniatures import shrink
 from mmengine.config import Config, DictAction
+from mmengine.registry import MODELS, init_default_scope
 from mmengine.runner import Runner
 
 import rsmamba_mm
@@ -125,6 +127,15 @@ def miniature(cfg: Config, scene_folder: Path, work_dir: Path) -> Config:
     shrink(cfg.model)
     if isinstance(start := cfg.model.backbone.get('init_cfg'), dict) and start.type == 'Pretrained':
         cfg.model.backbone.pop('init_cfg')  # its checkpoint is of a pre-training
+    if teacher := cfg.model.get('teacher'):  # its checkpoint is of a training
+        teacher.init_cfg.checkpoint = str(work_dir / 'teacher.pth')
+        init_default_scope(cfg.default_scope)
+        state = MODELS.build(dict(teacher, init_cfg=None)).state_dict()
+        classes = getattr(rsmamba_mm, cfg.train_dataloader.dataset.type).METAINFO['classes']
+        torch.save(
+            dict(state_dict=state, meta=dict(dataset_meta=dict(classes=classes))),
+            teacher.init_cfg.checkpoint,
+        )
     for split in ('train', 'val', 'test'):
         if (loader := cfg.get(f'{split}_dataloader')) is None:
             continue

@@ -33,9 +33,9 @@ class CheckClassesHook(Hook):
 
     Raises:
         OptionError: If ``num_classes`` of a head or of the preprocessor is not the number of classes of the
-            data set, the preprocessor's mean has not one value for each input channel of the backbone,
-            ``data_preprocessor`` beside the model differs from the one in it, or a checkpoint to test or to
-            resume from has other classes.
+            data set, a teacher's classes are not the data set's, the preprocessor's mean has not one value
+            for each input channel of the backbone, ``data_preprocessor`` beside the model differs from the
+            one in it, or a checkpoint to test or to resume from has other classes.
     """
 
     priority = 'VERY_HIGH'
@@ -83,6 +83,13 @@ class CheckClassesHook(Hook):
     def before_train(self, runner: Runner) -> None:
         """Check the training data."""
         self._check(runner, runner.train_dataloader.dataset)
+        theirs = getattr(bare_model(runner.model), 'teacher_classes', None)
+        ours = _classes(runner.train_dataloader)
+        if None not in (theirs, ours) and theirs != ours:
+            raise OptionError(
+                'the teacher was trained for other classes than the data set has, or for another order '
+                f'of them: {difference(theirs, ours)}'
+            )
 
     def before_test(self, runner: Runner) -> None:
         """Check the test data."""

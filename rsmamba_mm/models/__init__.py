@@ -63,11 +63,19 @@ if find_spec('mmseg') is not None:
     ]
 
 if find_spec('mmpretrain') is not None:
+    from .classifiers import DistilledClassifier
     from .heads.moe_cls_head import MoEClsHead
     from .hub import register_models
     from .selfsup import BandsDataPreprocessor, RoMA, RoMADecoder, RoMAHead
 
-    __all__ += ['BandsDataPreprocessor', 'MoEClsHead', 'RoMA', 'RoMADecoder', 'RoMAHead']
+    __all__ += [
+        'BandsDataPreprocessor',
+        'DistilledClassifier',
+        'MoEClsHead',
+        'RoMA',
+        'RoMADecoder',
+        'RoMAHead',
+    ]
 
     register_models()
 

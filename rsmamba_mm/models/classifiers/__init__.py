@@ -1,0 +1,5 @@
+"""Classifiers beside mmpretrain's; needs mmpretrain."""
+
+from .distilled import DistilledClassifier
+
+__all__ = ['DistilledClassifier']
