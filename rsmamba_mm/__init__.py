@@ -26,6 +26,7 @@ _LAZY = {
     'DCSwinHead': 'rsmamba_mm.models.heads',
     'LocalSupervisionHead': 'rsmamba_mm.models.heads',
     'MANetHead': 'rsmamba_mm.models.heads',
+    'AverageScoreTTA': 'rsmamba_mm.models.classifiers',
     'DistilledClassifier': 'rsmamba_mm.models.classifiers',
     'MoEClsHead': 'rsmamba_mm.models.heads.moe_cls_head',
     'PixelHead': 'rsmamba_mm.models.heads',

@@ -312,7 +312,7 @@ def add_test_time_augmentation(cfg: Config) -> None:
             raise OptionError('--tta: the config needs tta_model and tta_pipeline')
         *steps, pack = deepcopy(cfg.test_dataloader.dataset.pipeline)
         flips = [dict(type='RandomFlip', prob=prob, direction='horizontal') for prob in (0.0, 1.0)]
-        cfg.tta_model = dict(type='AverageClsScoreTTA')
+        cfg.tta_model = dict(type='AverageScoreTTA')
         cfg.tta_pipeline = [*steps, dict(type='TestTimeAug', transforms=[flips, [pack]])]
     cfg.model = dict(**cfg.tta_model, module=cfg.model)
     cfg.test_dataloader.dataset.pipeline = cfg.tta_pipeline

@@ -63,12 +63,13 @@ if find_spec('mmseg') is not None:
     ]
 
 if find_spec('mmpretrain') is not None:
-    from .classifiers import DistilledClassifier
+    from .classifiers import AverageScoreTTA, DistilledClassifier
     from .heads.moe_cls_head import MoEClsHead
     from .hub import register_models
     from .selfsup import BandsDataPreprocessor, RoMA, RoMADecoder, RoMAHead
 
     __all__ += [
+        'AverageScoreTTA',
         'BandsDataPreprocessor',
         'DistilledClassifier',
         'MoEClsHead',

@@ -77,6 +77,8 @@ def test_train_resume_and_test_twice(root, tmp_path):
     )  # fmt: skip
     averaged = torch.stack([sample['pred_score'] for sample in load(out)])
     assert averaged.shape == (6, 12) and not torch.equal(averaged, scores)
+    labels = torch.cat([sample['pred_label'] for sample in load(out)])
+    assert torch.equal(labels, averaged.argmax(1))
 
 
 def test_checkpoint_of_another_model_is_refused(root, tmp_path):

@@ -13,7 +13,7 @@ from mmengine.registry import MODELS
 from torch import Tensor, nn
 
 from ...layers import DIRECTIONS, BottleneckVSSBlock, MultiScaleAggregation
-from .pyramid import build_pyramid, fitted
+from .pyramid import build_pyramid, check_maps, fitted
 
 
 @MODELS.register_module()
@@ -70,6 +70,7 @@ class CMUNetDecoder(BaseModule):
             )
         if any(channels % 4 for channels in in_channels):
             raise ValueError(f'CMUNetDecoder: in_channels must be multiples of 4, got {list(in_channels)}')
+        self.in_channels = list(in_channels)
         self.pyramid = None
         if pyramid is not None:
             self.pyramid = build_pyramid('CMUNetDecoder', in_channels, pyramid)
@@ -103,11 +104,7 @@ class CMUNetDecoder(BaseModule):
             again after a norm: with four maps at strides 4 to 32, those at strides 8, 4, 4 and 4,
             ``(B, out_channels[i], …)``.
         """
-        if len(inputs) != len(self.stages):
-            raise ValueError(
-                f'CMUNetDecoder: {len(self.stages)} maps are expected, as in_channels says, got '
-                f"{len(inputs)}: set the backbone's out_indices"
-            )
+        check_maps('CMUNetDecoder', inputs, self.in_channels)
         if self.pyramid is not None:
             inputs = self.pyramid(inputs)
         *skips, x = inputs

@@ -11,7 +11,7 @@ from mmengine.registry import MODELS
 from torch import Tensor, nn
 
 from ...layers import LinearAttention, SharedChannelAttention
-from .pyramid import build_pyramid
+from .pyramid import build_pyramid, check_maps
 
 
 @MODELS.register_module()
@@ -44,6 +44,7 @@ class DCFAM(BaseModule):
         super().__init__(init_cfg)
         if len(in_channels) != 4:
             raise ValueError(f'DCFAM joins four maps: in_channels are {list(in_channels)}')
+        self.in_channels = list(in_channels)
         self.pyramid = None if pyramid is None else build_pyramid('DCFAM', in_channels, pyramid)
         c1, c2, c3, c4 = in_channels
         self.lateral1 = nn.Conv2d(c1, c1, 1, bias=False)
@@ -68,11 +69,7 @@ class DCFAM(BaseModule):
         Returns:
             tuple[Tensor, Tensor]: The two finest, of the same size and channels as they came.
         """
-        if len(inputs) != 4:
-            raise ValueError(
-                f"DCFAM: 4 maps are expected, as in_channels says, got {len(inputs)}: set the backbone's "
-                'out_indices'
-            )
+        check_maps('DCFAM', inputs, self.in_channels)
         x1, x2, x3, x4 = inputs if self.pyramid is None else self.pyramid(inputs)
         y4 = self.lateral4(x4) + self.down34(self.pixels(self.down23(x2)))
         y3 = self.pixels(x3) + self.down123(self.channels(self.down12(x1)))

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from ...layers import DIRECTIONS, VSSBlock
 from ...layers.options import check_integers, check_numbers, check_seed, check_sizes
 from ...ops.numerics import is_exporting
-from .pyramid import build_pyramid, fitted
+from .pyramid import build_pyramid, check_maps, fitted
 
 
 @MODELS.register_module()
@@ -98,7 +98,7 @@ class MambaSegDecoder(BaseModule):
             )
             lower = channels
         self.expand_layers.append(_PatchExpand(lower, lower, final_scale))
-        self.num_maps, self.in_channels = len(in_channels), list(in_channels)
+        self.in_channels = list(in_channels)
         self.out_channels = [*skips, lower]
 
     def forward(self, inputs: Sequence[Tensor]) -> tuple[Tensor, ...]:
@@ -113,15 +113,7 @@ class MambaSegDecoder(BaseModule):
             last one at ``final_scale`` times its size: with four maps at strides 4 to 32, those at strides
             16, 8, 4 and 1, ``(B, out_channels[i], …)``.
         """
-        if len(inputs) != self.num_maps:
-            raise ValueError(
-                f'MambaSegDecoder: {self.num_maps} maps are expected, as in_channels says, got '
-                f"{len(inputs)}: set the backbone's out_indices"
-            )
-        if (channels := [x.shape[1] for x in inputs]) != self.in_channels:
-            raise ValueError(
-                f'MambaSegDecoder: in_channels is {self.in_channels}, but the maps have {channels} channels'
-            )
+        check_maps('MambaSegDecoder', inputs, self.in_channels)
         if self.pyramid is not None:
             inputs = self.pyramid(inputs)
         *skips, x = (x.permute(0, 2, 3, 1) for x in inputs)

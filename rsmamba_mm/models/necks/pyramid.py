@@ -37,6 +37,28 @@ def build_pyramid(owner: str, in_channels: Sequence[int], scales: Sequence[float
     return pyramid
 
 
+def check_maps(owner: str, maps: Sequence[Tensor], in_channels: Sequence[int]) -> None:
+    """Refuse the maps of a backbone that a neck is not built for.
+
+    Args:
+        owner (str): The neck, as the message calls it.
+        maps (Sequence[Tensor]): ``(B, C_i, H_i, W_i)``.
+        in_channels (Sequence[int]): The ``C_i`` that it is built for.
+
+    Raises:
+        ValueError: If there are not as many, or they have other channels.
+    """
+    if len(maps) != len(in_channels):
+        raise ValueError(
+            f'{owner}: {len(in_channels)} maps are expected, as in_channels says, got {len(maps)}: set the '
+            "backbone's out_indices"
+        )
+    if (channels := [x.shape[1] for x in maps]) != list(in_channels):
+        raise ValueError(
+            f'{owner}: in_channels is {list(in_channels)}, but the maps have {channels} channels'
+        )
+
+
 def fitted(owner: str, x: Tensor, height: int, width: int) -> Tensor:
     """Twice a lower map, at the size of the one before it, of which it is the half.
 

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from ...errors import OptionError
 from ...layers import FeatureRefinement, GlobalLocalBlock, WeightedFusion
-from .pyramid import build_pyramid
+from .pyramid import build_pyramid, check_maps
 
 
 @MODELS.register_module()
@@ -54,6 +54,7 @@ class UNetFormerDecoder(BaseModule):
         super().__init__(init_cfg)
         if len(in_channels) < 2:
             raise OptionError(f'UNetFormerDecoder joins at least two maps, got in_channels={in_channels}')
+        self.in_channels = list(in_channels)
         self.pyramid = None
         if pyramid is not None:
             self.pyramid = build_pyramid('UNetFormerDecoder', in_channels, pyramid)
@@ -76,11 +77,7 @@ class UNetFormerDecoder(BaseModule):
         Returns:
             tuple[Tensor, ...]: As many of the same sizes, deepest first, ``(B, C, H_i, W_i)``.
         """
-        if len(inputs) != len(self.out_channels):
-            raise ValueError(
-                f'UNetFormerDecoder: {len(self.out_channels)} maps are expected, as in_channels says, got '
-                f"{len(inputs)}: set the backbone's out_indices"
-            )
+        check_maps('UNetFormerDecoder', inputs, self.in_channels)
         if self.pyramid is not None:
             inputs = self.pyramid(inputs)
         *skips, x = inputs
