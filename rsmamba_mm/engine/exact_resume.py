@@ -209,6 +209,13 @@ class SeededDataset(Dataset):
             raise AttributeError(name)
         return getattr(self.dataset, name)
 
+    def __setattr__(self, name: str, value: Any) -> None:
+        # what hooks set, such as mmpretrain's SwitchRecipeHook the pipeline, is of the data set
+        if name in ('dataset', 'seed'):
+            super().__setattr__(name, value)
+        else:
+            setattr(self.dataset, name, value)
+
 
 def seed_generators(*numbers: int, gpus: bool = False) -> None:
     """Seed the generators of Python, NumPy and PyTorch by some numbers, those of GPUs only if asked for."""

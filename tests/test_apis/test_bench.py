@@ -11,6 +11,8 @@ import pytest
 import torch
 from bench_miniature import add_run, make_bench, train_here
 from mmengine.config import Config
+from mmengine.optim import build_optim_wrapper
+from mmengine.registry import HOOKS, MODELS, DefaultScope
 
 from rsmamba_mm import zoo
 from rsmamba_mm.apis import publish_model
@@ -275,6 +277,28 @@ def test_the_budget_and_the_settings_of_a_run(bench, tmp_path, monkeypatch):
     replace(tmp_path / 'experiments.yml', 'images_seen: 32', 'images_seen: 16')
     with pytest.raises(OptionError, match=r'has a run of other settings.*remove the folder to begin anew'):
         run(read_bench(tmp_path), tmp_path / 'work')
+
+
+@pytest.mark.slow
+def test_options_of_every_experiment_build(root, tmp_path):
+    """Before a queue of hours is stopped by one of them."""
+    experiments = read_bench(root / 'docs/results').experiments.values()
+    for experiment in (each for each in experiments if each.options):
+        config = Config.fromfile(running.derive_config(experiment, 0, tmp_path / experiment.name, tmp_path))
+        with DefaultScope.overwrite_default_scope(config.default_scope):
+            model = MODELS.build(config.model)
+            assert build_optim_wrapper(model, config.optim_wrapper)
+            assert all(HOOKS.build(hook) for hook in config.custom_hooks)
+
+
+def test_hooks_of_an_experiment_are_added(bench, tmp_path):
+    hooks = 'custom_hooks: [{type: EMAHook, momentum: 0.02}]'
+    replace(tmp_path / 'experiments.yml', 'images_seen: 32}', f'images_seen: 32, options: {{{hooks}}}}}')
+    config = Config.fromfile(
+        running.derive_config(read_bench(tmp_path).experiments['other'], 0, tmp_path / 'work', tmp_path)
+    )
+    types = [hook.type for hook in config.custom_hooks]
+    assert types[-2:] == ['EMAHook', 'BenchHook'] and 'CheckClassesHook' in types
 
 
 def test_options_of_the_data_and_of_the_experiment_reach_the_training(bench, tmp_path):

@@ -37,6 +37,24 @@ class Draws(Dataset):
         return dict(inputs=torch.tensor(noise), data_samples=index)
 
 
+class Piped(Draws):
+    """Draws behind a pipeline, as of OpenMMLab's data sets."""
+
+    def __init__(self):
+        self.pipeline = same
+
+    def __getitem__(self, index):
+        return self.pipeline(super().__getitem__(index))
+
+
+def same(sample):
+    return sample
+
+
+def shifted(sample):
+    return dict(sample, inputs=sample['inputs'] + 100)
+
+
 class Net(BaseModel):
     """A model that draws as well: dropout, an order of its tokens, mixing of the batch."""
 
@@ -79,11 +97,22 @@ class Cut(Hook):
             raise InterruptedError
 
 
-def run(folder, *, workers=0, counts=1, checkpoint=None, hooks=(), resume=False, seed=0, launcher='none'):
+def run(
+    folder,
+    *,
+    dataset=Draws,
+    workers=0,
+    counts=1,
+    checkpoint=None,
+    hooks=(),
+    resume=False,
+    seed=0,
+    launcher='none',
+):
     """Train, and the runner."""
 
     def loader(**options):
-        return dict(dataset=dict(type=Draws), batch_size=BATCH, num_workers=workers, **options)
+        return dict(dataset=dict(type=dataset), batch_size=BATCH, num_workers=workers, **options)
 
     random.seed(), np.random.seed(), torch.seed()  # whatever the process drew before
     runner = Runner(
@@ -151,6 +180,27 @@ def test_a_run_that_was_cut_ends_with_the_same_weights(cut, options, tmp_path):
     assert_same(resumed, whole)
     best = 'best_score'
     assert resumed.message_hub.get_info(best) == whole.message_hub.get_info(best)
+
+
+@pytest.mark.parametrize('workers', [0, 2])
+def test_hooks_switch_the_pipeline(workers, tmp_path):
+    """As mmpretrain's does, in a run that was cut too."""
+    hooks = pytest.importorskip('mmpretrain.engine.hooks')
+    first = []
+
+    class Record(Hook):
+        def after_train_iter(self, runner, batch_idx, data_batch=None, outputs=None):
+            first.append(data_batch['inputs'][0][0].item() >= 100)
+
+    def switch():
+        return hooks.SwitchRecipeHook([dict(action_epoch=2, train_pipeline=[shifted])])
+
+    options = dict(dataset=Piped, workers=workers)
+    whole = run(tmp_path / 'whole', **options, hooks=[switch(), Record()])
+    assert first == [False] * 6 + [True] * 12
+    with pytest.raises(InterruptedError):
+        run(tmp_path / 'cut', **options, hooks=[switch(), Cut(14)])
+    assert_same(run(tmp_path / 'cut', **options, hooks=[switch()], resume=True), whole)
 
 
 @ranks.needs_fork
