@@ -291,6 +291,23 @@ def test_options_of_every_experiment_build(root, tmp_path):
             assert all(HOOKS.build(hook) for hook in config.custom_hooks)
 
 
+def test_time_of_all_trainings(bench, tmp_path):
+    """A pre-training that two start from counts once, and what tests weights again takes none."""
+    replace(tmp_path / 'experiments.yml', 'title: Other,', 'title: Other, weights_of: small,')
+    bench = read_bench(tmp_path)
+    for name in ('small', 'other', 'third'):
+        add_run(bench, name, 20, tmp_path / 'work')
+    for name in ('small', 'third'):
+        path = bench.run_folder(bench.experiments[name], 0) / 'run.json'
+        start = dict(config='start.py', epochs=2, images_seen=16, seconds=1000.0, loss=1.0)
+        path.write_text(json.dumps(json.loads(path.read_text()) | dict(pretraining=start)))
+    results = Results(bench)
+    assert results.seconds() == {'a machine': 2 * 140 + 1000}
+    assert '## Time of all trainings\n\n0.4 hours on a machine; by the clock.\n' in pages.page(
+        results, None
+    )
+
+
 def test_hooks_of_an_experiment_are_added(bench, tmp_path):
     hooks = 'custom_hooks: [{type: EMAHook, momentum: 0.02}]'
     replace(tmp_path / 'experiments.yml', 'images_seen: 32}', f'images_seen: 32, options: {{{hooks}}}}}')

@@ -106,6 +106,9 @@ def page(results: Results, speed: dict | None) -> str:
             parts.append('\n' + ''.join(f'- {sentence}\n' for sentence in said))
     for question in bench.questions:
         parts.append(f'\n## {question.title}\n\n{answer(results, question)}')
+    if results.rows:
+        hours = [f'{spent / 3600:.1f} hours on {machine}' for machine, spent in results.seconds().items()]
+        parts.append(f'\n## Time of all trainings\n\n{"; ".join(hours)}; by the clock.\n')
     if results.rows and speed:
         parts.append(
             f'\n## What it costs\n\n![accuracy over time, parameters and operations]({PICTURE})\n\n'

@@ -59,6 +59,23 @@ class Results:
         models = (speed or {}).get('models', {})
         return [name for name in self.bench.costed if name in self.runs and name in models]
 
+    def seconds(self) -> dict[str, float]:
+        """Time of all trainings by machine; a pre-training that several start from is counted once."""
+        spent: dict[str, float] = {}
+        before: dict[tuple, tuple[str, float]] = {}
+        for name, runs in self.runs.items():
+            if self.bench.experiments[name].weights_of:
+                continue
+            for run in runs:
+                machine, start = run.about['machine'], run.about.get('pretraining')
+                spent[machine] = spent.get(machine, 0.0) + run.about['seconds']
+                if start is not None:
+                    key = start['config'], start['epochs'], run.about['seed']
+                    before[key] = machine, start['seconds']
+        for machine, seconds in before.values():
+            spent[machine] += seconds
+        return spent
+
     def best(self, names: Sequence[str]) -> tuple[str, list[str]]:
         """The highest of some experiments that have run on the same data, by the selecting metric, and the
         others that are not shown to be lower."""
