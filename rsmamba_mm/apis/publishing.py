@@ -206,7 +206,9 @@ def _plain_config(cfg: Config) -> dict[str, Any]:
     plain.pop('test_pipeline', None)  # the data set has it
     model = plain['model']
     model.setdefault('data_preprocessor', plain.get('data_preprocessor'))
-    for key in ('auxiliary_head', 'pretrained', 'init_cfg', 'train_cfg'):
+    if model.pop('teacher', None):  # of the training, as the others
+        model['type'] = 'ImageClassifier'
+    for key in ('auxiliary_head', 'pretrained', 'init_cfg', 'train_cfg', 'teacher_weight', 'temperature'):
         model.pop(key, None)
     for part in model.values():
         if isinstance(part, dict):

@@ -8,9 +8,10 @@ import pytest
 import torch
 from commands import call
 from mmengine.config import Config
+from mmengine.registry import MODELS, DefaultScope
 
 import rsmamba_mm.datasets
-import rsmamba_mm.models  # noqa: F401
+import rsmamba_mm.models
 from rsmamba_mm.apis import load_pretrained, publish_model
 from rsmamba_mm.apis.inference import ImagePredictor
 from rsmamba_mm.errors import CheckpointError, MissingDataError, MissingExtraError, OptionError
@@ -28,7 +29,7 @@ TOOL = 'model_converters/publish_model.py'
 @pytest.fixture(scope='module', params=CONFIGS)
 def trained(request, root, tmp_path_factory):
     """Config and a checkpoint as a training with EMA leaves it."""
-    from mmengine.registry import DATASETS, MODELS, DefaultScope
+    from mmengine.registry import DATASETS
 
     path = root / 'configs' / CONFIGS[request.param]
     cfg = Config.fromfile(path)
@@ -121,6 +122,23 @@ def test_a_model_that_the_package_carries(trained, tmp_path, monkeypatch):
     ):
         with pytest.raises(OptionError, match=message):
             kind(source)
+
+
+def test_a_student_is_published_without_its_teacher(root, tmp_path):
+    config = root / 'configs/rsmamba/rsmamba-t_stem-distilled_ucmerced-128px.py'
+    cfg = Config.fromfile(config)
+    with DefaultScope.overwrite_default_scope(cfg.default_scope):
+        model = MODELS.build(cfg.model)
+    meta = dict(dataset_meta=rsmamba_mm.UCMerced.METAINFO)
+    torch.save(dict(state_dict=model.state_dict(), meta=meta), tmp_path / 'student.pth')
+    folder = publish_model(
+        str(config), str(tmp_path / 'student.pth'), tmp_path / 'out', license='MIT', command='train.py x'
+    )
+    described = json.loads((folder / 'config.json').read_text())['model']
+    assert described['type'] == 'ImageClassifier'
+    assert set(described) <= {'type', 'backbone', 'neck', 'head', 'data_preprocessor'}
+    image = torch.rand(1, 3, 128, 128)
+    torch.testing.assert_close(load_pretrained(folder)(image), model.eval()(image))
 
 
 def test_last_step(trained, tmp_path):

@@ -12,9 +12,10 @@ from mmpretrain.models.classifiers import ImageClassifier
 from mmpretrain.structures import DataSample
 from torch import Tensor, nn
 
-from ...errors import CheckpointError, OptionError
+from ...errors import OptionError
 from ...layers.options import check_numbers
 from ..class_order import checkpoint_classes
+from ..released.files import verify_tensors
 
 
 @MODELS.register_module()
@@ -85,16 +86,16 @@ class DistilledClassifier(ImageClassifier):
         """Begin with the student's weights as its config says, and with the teacher's from its checkpoint.
 
         Raises:
-            CheckpointError: If that is not of the teacher's config.
+            OptionError: If that is not of the teacher's config.
         """
         super().init_weights()
         checkpoint = CheckpointLoader.load_checkpoint(self.teacher_checkpoint, map_location='cpu')
+        tensors = checkpoint.get('state_dict', checkpoint)
         try:
-            self.teacher[0].load_state_dict(checkpoint.get('state_dict', checkpoint))
-        except RuntimeError as error:
-            raise CheckpointError(
-                f'{self.teacher_checkpoint} is not a checkpoint of the teacher in the config: {error}'
-            ) from error
+            verify_tensors(tensors, self.teacher[0])
+        except OptionError as error:
+            raise OptionError(f'{self.teacher_checkpoint} is not of the teacher: {error}') from error
+        self.teacher[0].load_state_dict(tensors)
         self.teacher_classes = checkpoint_classes(checkpoint)
 
     def loss(self, inputs: Tensor, data_samples: list[DataSample]) -> dict[str, Tensor]:
