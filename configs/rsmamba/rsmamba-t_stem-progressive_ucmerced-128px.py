@@ -1,5 +1,5 @@
-# As long as 20 epochs of rsmamba-t_stem, a quarter of an hour on one core: nearly half of the epochs see
-# smaller images, at 0.6 of the cost (docs/results, "Few tokens behind a residual stem, what matters?")
+# A quarter of an hour on one core, as 20 epochs of rsmamba-t_stem: nearly half of the epochs see smaller images.
+# As good as those 20; better is not shown (configs/rsmamba/README.md, "On few images")
 _base_ = './rsmamba-t_stem_ucmerced-128px.py'
 
 full_size = _base_.train_pipeline
