@@ -1,5 +1,5 @@
-# A quarter of an hour on one core, as 20 epochs of rsmamba-t_stem: nearly half of the epochs see smaller images.
-# As good as those 20; better is not shown (configs/rsmamba/README.md, "On few images")
+# A quarter of an hour on one core, as 20 epochs of rsmamba-t_stem: nearly half of the epochs see smaller
+# images. As good as those 20; better is not shown (configs/rsmamba/README.md, "On few images")
 _base_ = './rsmamba-t_stem_ucmerced-128px.py'
 
 full_size = _base_.train_pipeline
