@@ -39,8 +39,9 @@ def plot_costs(points: Sequence[dict], out: str | Path, digest: str) -> Path:
             for index, point in enumerate(shown):
                 low, high = point['interval']
                 errors = [[point['figure'] - low], [high - point['figure']]]
+                marker = 'osD^'[index // 10 % 4]  # the colours are ten
                 axis.errorbar(
-                    point[cost] / unit, point['figure'], errors, fmt='o', capsize=3, color=f'C{index}',
+                    point[cost] / unit, point['figure'], errors, fmt=marker, capsize=3, color=f'C{index}',
                     label=point['title'],
                 )  # fmt: skip
             costs = [point[cost] / unit for point in shown]
