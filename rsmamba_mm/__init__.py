@@ -57,6 +57,7 @@ _LAZY = {
     'RSClsDataset': 'rsmamba_mm.datasets',
     'RandomBandGain': 'rsmamba_mm.datasets',
     'RandomTranspose': 'rsmamba_mm.datasets',
+    'RareClassSampler': 'rsmamba_mm.datasets',
     'SceneFolder': 'rsmamba_mm.datasets',
     'SkipFaulty': 'rsmamba_mm.datasets',
     'SyntheticScenes': 'rsmamba_mm.datasets',

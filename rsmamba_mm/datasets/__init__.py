@@ -9,6 +9,7 @@ from .. import _openmmlab  # noqa: F401 - cures come first
 from .aid import AID
 from .checking import SkipFaulty, check_dataset
 from .mosaic import NativeMosaic
+from .rare_classes import RareClassSampler
 from .released import RSClsDataset
 from .resisc45 import RESISC45
 from .rotation import AdaptiveRotation
@@ -48,6 +49,7 @@ __all__ = [
     'RSClsDataset',
     'RandomBandGain',
     'RandomTranspose',
+    'RareClassSampler',
     'SceneFolder',
     'SkipFaulty',
     'SyntheticScene',

@@ -7,8 +7,8 @@ import logging
 import random
 import time
 import warnings
+from collections import Counter
 from collections.abc import Iterator
-from itertools import islice
 from typing import Any
 
 import numpy as np
@@ -130,17 +130,18 @@ class ExactTrainLoop(EpochBasedTrainLoop):
 
 
 class EpochIndex(int):
-    """Index of a sample that knows the epoch; like any number else."""
+    """Index of a sample that knows the epoch, and how often it came in it before; like any number else."""
 
     epoch: int
+    before: int
 
-    def __new__(cls, index: int, epoch: int) -> EpochIndex:
+    def __new__(cls, index: int, epoch: int, before: int = 0) -> EpochIndex:
         self = super().__new__(cls, index)
-        self.epoch = epoch
+        self.epoch, self.before = epoch, before
         return self
 
     def __reduce__(self) -> tuple:
-        return EpochIndex, (int(self), self.epoch)
+        return EpochIndex, (int(self), self.epoch, self.before)
 
 
 class ResumedSampler(Sampler):
@@ -155,8 +156,11 @@ class ResumedSampler(Sampler):
         self.sampler, self.batch_size, self.epoch, self.done = sampler, batch_size, 0, 0
 
     def __iter__(self) -> Iterator[EpochIndex]:
-        for index in islice(self.sampler, self.done * self.batch_size, None):
-            yield EpochIndex(index, self.epoch)
+        came: Counter[int] = Counter()
+        for place, index in enumerate(self.sampler):
+            if place >= self.done * self.batch_size:
+                yield EpochIndex(index, self.epoch, came[index])
+            came[index] += 1
 
     def __len__(self) -> int:
         return len(self.sampler)  # type: ignore[arg-type]
@@ -164,6 +168,8 @@ class ResumedSampler(Sampler):
 
 class SeededDataset(Dataset):
     """A data set whose samples draw from generators seeded by the seed, the epoch and their index.
+
+    A sample that a sampler draws again in an epoch is seeded anew.
 
     A file that cannot be read for a reason that often passes, such as a network's, is read again, thrice.
     All else is as of the data set.
@@ -180,7 +186,9 @@ class SeededDataset(Dataset):
         before = generator_states()
         try:
             for pause in (*PAUSES, None):
-                seed_generators(self.seed, getattr(index, 'epoch', 0), int(index))
+                seed_generators(
+                    self.seed, getattr(index, 'epoch', 0), int(index), getattr(index, 'before', 0)
+                )
                 try:
                     return self.dataset[int(index)]
                 except OSError as error:

@@ -15,7 +15,7 @@ from mmengine.evaluator import BaseMetric
 from mmengine.hooks import Hook
 from mmengine.model import BaseModel
 from mmengine.runner import Runner
-from torch.utils.data import Dataset
+from torch.utils.data import Dataset, Sampler
 
 from rsmamba_mm.engine import exact_resume, safe_checkpoint
 from rsmamba_mm.engine.safe_checkpoint import newest_checkpoint
@@ -53,6 +53,19 @@ def same(sample):
 
 def shifted(sample):
     return dict(sample, inputs=sample['inputs'] + 100)
+
+
+class Twice(Sampler):
+    """The first samples twice, the others never, as samplers may draw."""
+
+    def __init__(self, dataset, seed):
+        self.length = len(dataset)
+
+    def __iter__(self):
+        return iter(sorted([*range(self.length)] * 2)[: self.length])
+
+    def __len__(self):
+        return self.length
 
 
 class Net(BaseModel):
@@ -101,6 +114,7 @@ def run(
     folder,
     *,
     dataset=Draws,
+    sampler='DefaultSampler',
     workers=0,
     counts=1,
     checkpoint=None,
@@ -118,7 +132,7 @@ def run(
     runner = Runner(
         model=dict(type=Net),
         work_dir=str(folder),
-        train_dataloader=loader(sampler=dict(type='DefaultSampler', shuffle=True)),
+        train_dataloader=loader(sampler=dict(type=sampler)),
         train_cfg=dict(type='rsmamba_mm.ExactTrainLoop', max_epochs=EPOCHS, val_interval=2),
         val_dataloader=loader(sampler=dict(type='DefaultSampler', shuffle=False)),
         val_evaluator=dict(type=Sum),
@@ -169,6 +183,7 @@ def assert_same(first, second):
         (Cut(12, in_validation=True), dict(checkpoint=dict(interval=1, max_keep_ckpts=1))),
         (Cut(9), dict(counts=4, checkpoint=dict(interval=1))),  # six batches are one update and a half
         (Cut(5), dict(workers=2)),
+        (Cut(7), dict(sampler=Twice)),  # between a sample and its second time
     ],
 )
 def test_a_run_that_was_cut_ends_with_the_same_weights(cut, options, tmp_path):
@@ -313,6 +328,14 @@ def test_samples_do_not_depend_on_workers_but_on_seed_and_epoch(tmp_path):
         index = next(iter(loop.sampler))
         drawn.append((int(index), loop.dataloader.dataset[index]['inputs'][1].item()))
     assert drawn[0][0] == drawn[1][0] and drawn[0][1] != drawn[1][1]
+
+
+def test_a_sample_that_comes_twice_in_an_epoch_draws_anew(tmp_path):
+    loop = run(tmp_path / 'run', sampler=Twice).train_loop
+    loop.sampler.epoch = loop.sampler.done = 0
+    first, second = (loop.dataloader.dataset[index]['inputs'] for index in list(loop.sampler)[:2])
+    assert first[0] == second[0] == 0
+    assert (first[1:] != second[1:]).all()
 
 
 def test_a_torn_checkpoint_is_named_and_the_one_before_it_used(tmp_path):
