@@ -75,6 +75,9 @@ def shrink(model: dict) -> None:
         model['backbone'].update(few_blocks(model['backbone']))
         return
     model['backbone'].update(REST)
+    if model['type'] == 'DenseCL':
+        model['neck'].update(in_channels=WIDTHS[-1])
+        return
     model['neck'].update(in_channels=WIDTHS)
     model['decode_head'].update(in_channels=WIDTHS[0], channels=WIDTHS[0])
     if model.get('auxiliary_head'):

@@ -25,9 +25,9 @@ from rsmamba_mm.errors import MissingDataError
 ROOT = Path(__file__).parents[1]
 CONFIGS = sorted(path for path in (ROOT / 'configs').glob('*/*.py') if path.parent.name != '_base_')
 SEQUENCES = [path for path in CONFIGS if path.parent.name in ('rsmamba', 'vim')]
-SEGMENTERS = [path for path in CONFIGS if re.search(r'_vaihingen|\d{3}x\d{3}', path.stem)]
-PRETRAINING = [path for path in CONFIGS if path.stem.startswith('roma')]
+PRETRAINING = [path for path in CONFIGS if path.stem.startswith(('roma', 'densecl'))]
 JUDGED = [path for path in CONFIGS if path not in PRETRAINING]
+SEGMENTERS = [path for path in JUDGED if re.search(r'_vaihingen|\d{3}x\d{3}', path.stem)]
 BASELINES = [path for path in CONFIGS if path.parent.name == 'baselines']
 ABLATIONS = (ROOT / 'configs/rsmamba/README.md').read_text().partition('## Ablations')[2]
 COMMANDS = re.findall(r'`python tools/train\.py (.*?)`', ABLATIONS)
@@ -226,8 +226,10 @@ def test_every_size_is_that_of_the_name(path):
             assert transforms['NativeMosaic'].size == (224 if size == 224 else 1024)
         return
     if path in PRETRAINING:
+        if 'MultiView' in transforms:
+            transforms = {one.type: one for one in transforms['MultiView'].transforms[0]}
         crop = transforms.get('RandomResizedCrop') or transforms['RandomCrop']
-        assert cfg.model.backbone.img_size == crop.get('scale', crop.get('crop_size')) == size
+        assert crop.get('scale', crop.get('crop_size')) == cfg.model.backbone.get('img_size', size) == size
         return
     test = {one.type: one for one in cfg.test_dataloader.dataset.pipeline}
     assert test['CenterCrop'].crop_size == size

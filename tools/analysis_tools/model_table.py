@@ -63,14 +63,13 @@ def main() -> None:
 def table(folder: Path) -> str:
     """The table of a family, its lines in the order of the metafile."""
     entries = yaml.safe_load((folder / 'metafile.yml').read_text())['Models']
-    published = any('Published' in entry['Metadata'] for entry in entries)
-    rows = [row(entry, published) for entry in entries]
+    rows = [row(entry) for entry in entries]
     heads = list(dict.fromkeys(head for cells in rows for head in cells))
     return markdown([heads, *([cells.get(head, '') for head in heads] for cells in rows)])
 
 
-def row(entry: dict, published: bool) -> dict[str, str]:
-    """The cells of a line by their headings, with the paper's figures if any line has some."""
+def row(entry: dict) -> dict[str, str]:
+    """The cells of a line by their headings, with the paper's figures where it has some."""
     path, about = CONFIGS.parent / entry['Config'], entry['Metadata']
     cfg = Config.fromfile(path)
     segmenter = cfg.default_scope == 'mmseg'
@@ -89,8 +88,8 @@ def row(entry: dict, published: bool) -> dict[str, str]:
     if segmenter:
         cells.update({'encoder': giga(encoder), 'decoder': giga(adds - encoder)})
     cells['scans'] = giga(scans)
-    if published:
-        cells['paper' if segmenter else 'paper: P / R / F1'] = about.get('Published', '')
+    if 'Published' in about:
+        cells['paper' if segmenter else 'paper: P / R / F1'] = about['Published']
     return cells
 
 
