@@ -1,7 +1,7 @@
 """OpenMMLab's Python APIs on every config, as a stranger calls them; the large models with few blocks."""
 
-from collections import OrderedDict
 import re
+from collections import OrderedDict
 from pathlib import Path
 
 import cv2
