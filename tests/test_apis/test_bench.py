@@ -291,6 +291,13 @@ def test_options_of_every_experiment_build(root, tmp_path):
             assert all(HOOKS.build(hook) for hook in config.custom_hooks)
 
 
+def test_seeds_on_two_machines_are_said_to_be(bench, tmp_path):
+    first = add_run(bench, 'small', 20, tmp_path / 'work')
+    path = shutil.copytree(first, bench.run_folder(bench.experiments['small'], 1)) / 'run.json'
+    path.write_text(json.dumps(json.loads(path.read_text()) | dict(seed=1, machine='another one')))
+    assert Results(bench).row('small', 'held-out', 'macro_f1')['machine'] == 'a machine and another one'
+
+
 def test_time_of_all_trainings(bench, tmp_path):
     """A pre-training that two start from counts once, and what tests weights again takes none."""
     replace(tmp_path / 'experiments.yml', 'title: Other,', 'title: Other, weights_of: small,')

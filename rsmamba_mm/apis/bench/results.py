@@ -114,7 +114,7 @@ class Results:
             parameters=about['parameters'],
             epochs=about['epochs'],
             images_seen=about['images_seen'],
-            machine=about['machine'],
+            machine=' and '.join(dict.fromkeys(run.about['machine'] for run in runs)),
             seconds=round(float(np.mean([total_seconds(run) for run in runs])), 1),
             command=f'python tools/reproduce.py {experiment.name}'
             + (f' --seeds {seeds}' if seeds > 1 else ''),
