@@ -12,7 +12,7 @@ import torch
 from bench_miniature import add_run, make_bench, train_here
 from mmengine.config import Config
 from mmengine.optim import build_optim_wrapper
-from mmengine.registry import HOOKS, MODELS, DefaultScope
+from mmengine.registry import HOOKS, MODELS, TRANSFORMS, DefaultScope
 
 from rsmamba_mm import zoo
 from rsmamba_mm.apis import publish_model
@@ -289,6 +289,7 @@ def test_options_of_every_experiment_build(root, tmp_path):
             model = MODELS.build(config.model)
             assert build_optim_wrapper(model, config.optim_wrapper)
             assert all(HOOKS.build(hook) for hook in config.custom_hooks)
+            assert all(map(TRANSFORMS.build, config.train_dataloader.dataset.pipeline))
 
 
 def test_seeds_on_two_machines_are_said_to_be(bench, tmp_path):
