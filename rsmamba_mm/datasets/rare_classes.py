@@ -59,12 +59,17 @@ class RareClassSampler(DefaultSampler):
                 f'names, got temperature={temperature}, min_share={min_share}, exclude={exclude!r}'
             )
         super().__init__(dataset, seed=seed, round_up=round_up)
-        names = dataset.metainfo.get('classes') or ()
+        names = getattr(dataset, 'metainfo', {}).get('classes')
+        if not names:
+            raise OptionError(
+                f'RareClassSampler: {type(leaves(dataset)[0]).__name__} names no classes: give it '
+                'metainfo=dict(classes=(…))'
+            )
         unknown = [name for name in exclude if name not in names]
         if unknown:
             raise OptionError(
                 f'RareClassSampler: exclude names {", ".join(unknown)}, but the classes are '
-                f'{", ".join(names) or "not known: the data set is none of segmentation"}'
+                f'{", ".join(names)}'
             )
         pixels = _count_pixels(dataset, len(names))
         shares = pixels / pixels.sum(1, keepdims=True).clip(min=1)

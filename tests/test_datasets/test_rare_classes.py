@@ -151,6 +151,9 @@ def test_refused_data(folder, tmp_path):
     bare = DATASETS.build(dict(patches(folder), pipeline=[dict(type='LoadImageFromFile')]))
     with pytest.raises(OptionError, match=r'ISPRSPatches has no masks .* for segmentation'):
         RareClassSampler(bare, seed=0)
+    unnamed = DATASETS.build(dict(patches(folder), type='mmseg.BaseSegDataset', img_suffix='.png'))
+    with pytest.raises(OptionError, match=r'BaseSegDataset names no classes: give it metainfo=dict'):
+        RareClassSampler(unnamed, seed=0)
     for kind in ('img_dir', 'ann_dir'):
         (tmp_path / kind / 'train').mkdir(parents=True)
         (tmp_path / kind / 'train/torn.png').write_bytes(b'no image')
