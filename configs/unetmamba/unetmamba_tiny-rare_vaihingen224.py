@@ -1,4 +1,5 @@
-# cars are in a third of the patches: screened, drawing these more often gives 2.2 points of mIoU [0.5, 4.0]
+# cars are in a third of the patches: in 40 epochs it gives 2.2 points of mIoU [0.5, 4.0] to draw these more
+# often, in 120 none is shown
 _base_ = './unetmamba_tiny_vaihingen224.py'
 
 train_dataloader = dict(
