@@ -277,7 +277,7 @@ def test_a_config_in_yaml_is_data(tmp_path, canary):
 
 def test_own_configs_are_usable(root):
     for path in sorted((root / 'configs').glob('*/*-b_*.py')) + sorted(
-        (root / 'configs').glob('unet*/*.py')
+        (root / 'configs').glob('unet*/unet*.py')
     ):
         cfg = Config.fromfile(path)
         parsed = parse_config(cfg.pretty_text, 'x.pth')
