@@ -292,6 +292,16 @@ def test_options_of_every_experiment_build(root, tmp_path):
             assert all(map(TRANSFORMS.build, config.train_dataloader.dataset.pipeline))
 
 
+@pytest.mark.slow
+def test_trainings_at_full_size_are_those_of_their_configs(root):
+    bench = read_bench(root / 'docs/results')
+    large = [each for each in bench.experiments.values() if each.gpu]
+    assert {each.data.name for each in large} == {'ucmerced-224px', 'aid', 'resisc45', 'loveda'}
+    for each in large:
+        assert each.epochs == Config.fromfile(root / each.config).train_cfg.max_epochs, each.name
+    assert not {each.name for each in large} & set(bench.costed)  # --measure is for any machine
+
+
 def test_seeds_on_two_machines_are_said_to_be(bench, tmp_path):
     first = add_run(bench, 'small', 20, tmp_path / 'work')
     path = shutil.copytree(first, bench.run_folder(bench.experiments['small'], 1)) / 'run.json'

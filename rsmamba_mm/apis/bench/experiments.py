@@ -147,9 +147,11 @@ class Bench:
 
     @property
     def costed(self) -> list[str]:
-        """Experiments whose models are measured: those that are reported by themselves."""
+        """Experiments whose models are measured: those reported by themselves, and of a size for a CPU."""
         further, named = self.further, self.experiments.items()
-        return [name for name, each in named if name not in further and not each.data.screening]
+        return [
+            name for name, each in named if name not in further and not each.data.screening and not each.gpu
+        ]
 
     def find(self, names: Sequence[str]) -> list[Experiment]:
         """Experiments by their names.

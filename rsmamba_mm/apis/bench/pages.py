@@ -136,9 +136,9 @@ def table(results: Results, names: Sequence[str], folder: Path) -> str:
         str: Markdown; a sentence if none has run.
     """
     ran = [name for name in names if name in results.runs]
-    if not ran:
-        return _to_run(names)
     experiments = results.bench.experiments
+    if not ran:
+        return _to_run(names, all(experiments[name].gpu for name in names))
     metrics = experiments[ran[0]].data.metrics
     published = [m for m in metrics if any(m in experiments[name].paper for name in ran)]
     heads = ['config', 'parameters', 'images seen', 'epochs', 'time', *(METRICS[m] for m in metrics)]
@@ -172,8 +172,9 @@ def table(results: Results, names: Sequence[str], folder: Path) -> str:
     return f'{text}\nMachines, whose times are not to be compared: {told}.\n'
 
 
-def _to_run(names: Sequence[str]) -> str:
-    return f'None has run yet: `python tools/reproduce.py {" ".join(names)}`\n'
+def _to_run(names: Sequence[str], gpu: bool = False) -> str:
+    where = ', for it takes a CUDA GPU' if gpu else ''
+    return f'None has run yet{where}: `python tools/reproduce.py {" ".join(names)}`\n'
 
 
 def answered(results: Results, question: Question) -> list[dict]:
