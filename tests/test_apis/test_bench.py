@@ -469,7 +469,7 @@ test_dataloader = dict(num_workers=0, dataset=dict(num_images=24, img_size=64))
     )
     assert row['pretraining_images'] == 16
     write_results(bench)
-    assert '| 16, 16 without labels before |' in (tmp_path / 'README.md').read_text()
+    assert '| 16 after 16 of a pre-training |' in (tmp_path / 'README.md').read_text()
     replace(tmp_path / 'experiments.yml', ', pretraining_epochs: 2', '')
     with pytest.raises(OptionError, match='probe: pretraining and pretraining_epochs come together'):
         read_bench(tmp_path)

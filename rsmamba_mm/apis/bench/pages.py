@@ -121,7 +121,7 @@ def sizes(data: Data) -> str:
     """How many images the parts have."""
     train, held_out, test = (data.images[part] for part in PARTS)
     out = f' {", ".join(data.left_out).capitalize()} is out of the means.' if data.left_out else ''
-    return f'{train:,} images to train, {held_out} held out, {test} to test.{out}'
+    return f'{train:,} images to train, {held_out:,} held out, {test:,} to test.{out}'
 
 
 def table(results: Results, names: Sequence[str], folder: Path) -> str:
@@ -217,9 +217,9 @@ def answer(results: Results, question: Question) -> str:
 
 
 def images_seen(row: dict) -> str:
-    """How many images a training saw, and how many without labels before it."""
+    """How many images a training saw, and how many its pre-training before it."""
     before = row.get('pretraining_images')
-    return f'{row["images_seen"]:,}' + (f', {before:,} without labels before' if before else '')
+    return f'{row["images_seen"]:,}' + (f' after {before:,} of a pre-training' if before else '')
 
 
 def time(row: dict) -> str:
