@@ -78,6 +78,9 @@ def shrink(model: dict) -> None:
     if model['type'] == 'DenseCL':
         model['neck'].update(in_channels=WIDTHS[-1])
         return
+    if model['type'] == 'ImageClassifier':
+        model['head'].update(in_channels=WIDTHS[-1])
+        return
     model['neck'].update(in_channels=WIDTHS)
     model['decode_head'].update(in_channels=WIDTHS[0], channels=WIDTHS[0])
     if model.get('auxiliary_head'):
