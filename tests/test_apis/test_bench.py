@@ -309,6 +309,19 @@ def test_seeds_on_two_machines_are_said_to_be(bench, tmp_path):
     assert Results(bench).row('small', 'held-out', 'macro_f1')['machine'] == 'a machine and another one'
 
 
+def test_the_same_weights_are_compared_seed_by_seed(bench, tmp_path):
+    replace(tmp_path / 'experiments.yml', 'title: Other,', 'title: Other, weights_of: small,')
+    bench = read_bench(tmp_path)
+    path = shutil.copytree(add_run(bench, 'small', 4, tmp_path / 'work'), tmp_path / 'seed1') / 'run.json'
+    path.write_text(json.dumps(json.loads(path.read_text()) | dict(seed=1)))
+    for name in ('small', 'other'):
+        add_run(bench, name, 20, tmp_path / 'work')
+    shutil.copytree(path.parent, bench.run_folder(bench.experiments['small'], 1))
+    results = Results(bench)
+    assert results.row('small', 'held-out', 'macro_f1')['mean'] < 60  # of two seeds
+    assert results.pairs[0]['difference'] == 0 and results.pairs[0]['ci95'] == [0, 0]
+
+
 def test_time_of_all_trainings(bench, tmp_path):
     """A pre-training that two start from counts once, and what tests weights again takes none."""
     replace(tmp_path / 'experiments.yml', 'title: Other,', 'title: Other, weights_of: small,')

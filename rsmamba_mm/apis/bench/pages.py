@@ -39,7 +39,8 @@ samples of the test images. It is about the images: how much another training of
 differ, only several seeds say (their number stands beside the time where there are more than one). The
 epoch is selected on images of the training part that are held out; beside it the papers' protocol, which
 selects on the test part and flatters, never mixed with it. Two models are called different only where the
-interval of their difference, by the paired bootstrap, leaves out 0.
+interval of their difference, by the paired bootstrap, leaves out 0. Of the same weights, tested in two ways,
+the seeds are compared that both have.
 
 The length of a training is stated in images seen, so a slow machine gives the same figure; the time is
 the clock's, whatever else the machine did.
