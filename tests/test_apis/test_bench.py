@@ -23,8 +23,6 @@ from rsmamba_mm.apis.bench.hooks import SELECTED, BenchHook
 from rsmamba_mm.apis.bench.journal import Journal
 from rsmamba_mm.apis.bench.pages import best_in_time
 from rsmamba_mm.apis.bench.results import Results
-from rsmamba_mm.apis.bench.scores import METRICS, confusions, score
-from rsmamba_mm.apis.bench.statistics import difference, sample
 from rsmamba_mm.errors import MissingDataError, OptionError
 
 KEYS = [
@@ -111,58 +109,6 @@ def test_a_run_that_was_cut_gives_the_same_figures(bench, tmp_path, monkeypatch)
             assert all((others[name][key] == array).all() for key, array in arrays.items()), where
         assert all(torch.equal(state[name], tensor) for name, tensor in weights.items()), where
         assert (kept / 'predictions.csv').read_bytes() == predictions
-
-
-@pytest.mark.parametrize('classes', [3, 5])
-def test_scores_are_those_of_openmmlab(classes):
-    from mmpretrain.evaluation import SingleLabelMetric
-
-    truth, found = np.random.default_rng(0).integers(0, classes, (2, 200))
-    counts = confusions(np.stack([truth, found], axis=1), classes).sum(0)
-    precision, recall, f1, _ = SingleLabelMetric.calculate(
-        torch.tensor(found), torch.tensor(truth), num_classes=classes
-    )
-    for metric, values in (('macro_precision', precision), ('macro_recall', recall), ('macro_f1', f1)):
-        assert score(counts, metric) == pytest.approx(float(values), abs=1e-4)
-    assert score(counts, 'accuracy') == pytest.approx(100 * np.mean(truth == found))
-
-
-def test_scores_of_maps_leave_classes_out():
-    metrics = pytest.importorskip('mmseg.evaluation')
-    counts = np.array([[[50, 2, 0, 3], [5, 20, 0, 0], [4, 0, 0, 1], [0, 0, 0, 0]]])
-    counted = np.array([True, True, True, False])
-    total = torch.tensor(counts[0])
-    by_class = metrics.IoUMetric.total_area_to_metrics(
-        total.diagonal(), total.sum(0) + total.sum(1) - total.diagonal(), total.sum(0), total.sum(1),
-        ['mIoU', 'mFscore'],
-    )  # fmt: skip
-    assert score(counts, 'miou', counted)[0] == pytest.approx(100 * by_class['IoU'][counted].mean())
-    missed = np.nan_to_num(by_class['Fscore'], nan=0)  # of a class that is there and never found
-    assert score(counts, 'mf1', counted)[0] == pytest.approx(100 * missed[counted].mean())
-    assert score(counts, 'oa')[0] == pytest.approx(100 * by_class['aAcc'])
-    alone = np.diag([1, 0, 0])
-    assert all(score(alone, metric) == 100 for metric in METRICS)  # absent classes do not count
-
-
-def test_intervals_cover_and_pairs_are_closer_than_each():
-    generator = np.random.default_rng(0)
-    right = generator.random(400) < 0.8
-    truth = generator.integers(0, 2, 400)
-
-    def model(right):
-        counts = confusions(np.stack([truth, np.where(right, truth, 1 - truth)], axis=1), 2)
-        return sample([counts], ['accuracy'])['accuracy']
-
-    first = model(right)
-    mean, low, high = first.estimate
-    assert mean == pytest.approx(100 * right.mean())
-    normal = 1.96 * 100 * np.sqrt(right.mean() * (1 - right.mean()) / 400)
-    assert (mean - low, high - mean) == (pytest.approx(normal, rel=0.15), pytest.approx(normal, rel=0.15))
-    better = right | (np.arange(400) % 10 == 0)  # 1 in 10 of the errors is mended
-    gain, low, high = difference(model(better), first)
-    assert gain == pytest.approx(100 * (better.mean() - right.mean())) and 0 < low < gain < high
-    assert model(better).estimate.low < mean  # each alone, their intervals overlap
-    assert difference(first, first) == (0, 0, 0)
 
 
 def test_rows_and_pages_follow_from_the_runs(bench, tmp_path):
@@ -263,6 +209,20 @@ def test_another_number_of_images_is_refused(bench, tmp_path):
     replace(tmp_path / 'experiments.yml', 'held_out: 12', 'held_out: 11')
     with pytest.raises(OptionError, match=r'not that of the bench.*: held_out has 12, not 11 images'):
         run(read_bench(tmp_path), tmp_path / 'work')
+
+
+def test_without_held_out_images_the_last_epoch_is_judged(bench, tmp_path):
+    replace(tmp_path / 'experiments.yml', 'held_out: 12, ', '')
+    bench = read_bench(tmp_path)
+    with pytest.raises(OptionError, match='held_out has 12, not 24 images'):
+        running.run_experiments(bench, [bench.experiments['small']], work=tmp_path / 'work', say=str)
+    replace(tmp_path / 'scenes.py', 'num_images=12', 'num_images=24')
+    running.run_experiments(bench, [bench.experiments['small']], work=tmp_path / 'work', say=str)
+    (run,) = Results(bench).runs['small']
+    assert run.about['selected'] == {'held-out': 4, 'paper': 4}
+    assert [row['epoch'] for row in run.log if row['test'] is not None] == [4]
+    write_results(bench)
+    assert '8 images to train, 24 to test, after the last epoch.' in (tmp_path / 'README.md').read_text()
 
 
 def test_the_budget_and_the_settings_of_a_run(bench, tmp_path, monkeypatch):

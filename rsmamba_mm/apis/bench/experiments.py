@@ -30,6 +30,7 @@ class Data:
         name (str): Its name, and that of its folder.
         title (str): What people call it.
         images (Mapping[str, int]): Number of images of the parts ``train``, ``held_out`` and ``test``.
+            Without ``held_out`` nothing is selected: the last epoch is judged.
         metrics (Sequence[str]): Names of :data:`~.scores.METRICS`; the first one selects the epoch.
         fetch (str): How to get it.
         size (int): Side of the test images in pixels, for what a model costs.
@@ -223,8 +224,10 @@ def _data(path: Path, name: str, about: dict) -> Data:
     optional = ('left_out', 'place', 'options', 'screening')
     _check_keys(path, name, about, {f.name for f in fields(Data)} - {'name'}, optional)
     _check_options(path, name, about)
-    if set(about['images']) != set(PARTS):
-        raise OptionError(f'{path}: {name}: images has a number for each of {", ".join(PARTS)}')
+    if {*about['images'], 'held_out'} != set(PARTS):
+        raise OptionError(
+            f'{path}: {name}: images has a number for each of {", ".join(PARTS)}; held_out may be left out'
+        )
     unknown = [metric for metric in about['metrics'] if metric not in METRICS]
     if unknown or not about['metrics']:
         raise OptionError(

@@ -35,7 +35,8 @@ class BenchHook(Hook):
     before the epoch that would go beyond it.
 
     Args:
-        images (Mapping[str, int]): How many images ``train``, ``held_out`` and ``test`` have.
+        images (Mapping[str, int]): How many images ``train``, ``held_out`` and ``test`` have. Without
+            ``held_out`` the validation is of the test part, and of the last epoch alone.
         metric (str): The figure that selects, see :func:`~rsmamba_mm.apis.bench.scores.score`.
         left_out (Sequence[str]): Classes that do not count in means over classes. Defaults to none.
 
@@ -168,8 +169,9 @@ class BenchHook(Hook):
             train=runner.train_dataloader, held_out=runner.val_dataloader, test=_test_images(runner)
         )
         found = {part: len(loader.dataset) for part, loader in loaders.items()}
-        wrong = [f'{part} has {found[part]}, not {self.images[part]}' for part in found
-                 if found[part] != self.images[part]]  # fmt: skip
+        expected = {'held_out': self.images['test'], **self.images}  # where none are, it is the test part
+        wrong = [f'{part} has {found[part]}, not {expected[part]}' for part in found
+                 if found[part] != expected[part]]  # fmt: skip
         if wrong:
             raise OptionError(
                 f'the data is not that of the bench, whose figures it could not be compared with: '

@@ -12,7 +12,7 @@ from string import ascii_lowercase
 from ...errors import OptionError
 from ...paths import share
 from ...zoo import ZOO
-from .experiments import FILE, PARTS, Data, Question
+from .experiments import FILE, Data, Question
 from .results import Results
 from .scores import METRICS
 
@@ -28,6 +28,7 @@ JSON, PAIRS, PAGE, PICTURE, SPEED = (
     'costs.png',
     'speed.json',
 )
+PARTS = dict(train='images to train', held_out='held out', test='to test')
 LIMITS = (0.1, 0.3, 1)  # seconds that an image may take
 HEAD = f"""\
 # Results
@@ -39,8 +40,8 @@ samples of the test images. It is about the images: how much another training of
 differ, only several seeds say (their number stands beside the time where there are more than one). The
 epoch is selected on images of the training part that are held out; beside it the papers' protocol, which
 selects on the test part and flatters, never mixed with it. Two models are called different only where the
-interval of their difference, by the paired bootstrap, leaves out 0. Of the same weights, tested in two ways,
-the seeds are compared that both have.
+interval of their difference, by the paired bootstrap, leaves out 0. Of the same weights, tested in two
+ways, the seeds are compared that both have.
 
 The length of a training is stated in images seen, so a slow machine gives the same figure; the time is
 the clock's, whatever else the machine did.
@@ -120,9 +121,10 @@ def page(results: Results, speed: dict | None) -> str:
 
 def sizes(data: Data) -> str:
     """How many images the parts have."""
-    train, held_out, test = (data.images[part] for part in PARTS)
+    sizes = [f'{data.images[part]:,} {said}' for part, said in PARTS.items() if part in data.images]
+    last = '' if 'held_out' in data.images else ', after the last epoch'
     out = f' {", ".join(data.left_out).capitalize()} is out of the means.' if data.left_out else ''
-    return f'{train:,} images to train, {held_out:,} held out, {test:,} to test.{out}'
+    return f'{", ".join(sizes)}{last}.{out}'
 
 
 def table(results: Results, names: Sequence[str], folder: Path) -> str:

@@ -243,6 +243,8 @@ def derive_config(experiment: Experiment, seed: int, folder: Path, work: Path = 
         train_cfg=dict(type='ExactTrainLoop', max_epochs=experiment.epochs),
         default_hooks=dict(checkpoint=dict(interval=1, max_keep_ckpts=2, save_best=None)),
     )
+    if 'held_out' not in experiment.data.images:
+        _merge(settings, dict(train_cfg=dict(val_interval=experiment.epochs)))
     for options in (experiment.data.options, experiment.options):
         _merge(settings, deepcopy(options))
     hooks = settings.pop('custom_hooks', [])
