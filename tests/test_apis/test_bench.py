@@ -243,8 +243,9 @@ def test_the_budget_and_the_settings_of_a_run(bench, tmp_path, monkeypatch):
 def test_options_of_every_experiment_build(root, tmp_path):
     """Before a queue of hours is stopped by one of them."""
     experiments = read_bench(root / 'docs/results').experiments.values()
-    for experiment in (each for each in experiments if each.options):
+    for experiment in (each for each in experiments if each.options or each.pretraining):
         config = Config.fromfile(running.derive_config(experiment, 0, tmp_path / experiment.name, tmp_path))
+        assert '_delete_' not in config.pretty_text
         with DefaultScope.overwrite_default_scope(config.default_scope):
             model = MODELS.build(config.model)
             assert build_optim_wrapper(model, config.optim_wrapper)

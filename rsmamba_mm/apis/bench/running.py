@@ -19,7 +19,7 @@ import torch
 from ...errors import OptionError, UserError
 from ...paths import share
 from ...zoo import published_files
-from ..runner import prepare_test
+from ..runner import prepare_test, read_config
 from .experiments import Bench, Experiment
 from .hooks import SELECTED, BenchHook
 from .journal import Journal
@@ -238,6 +238,7 @@ def derive_config(experiment: Experiment, seed: int, folder: Path, work: Path = 
     Raises:
         OptionError: If the folder has a run by another one.
     """
+    base = _base(experiment, experiment.config)
     settings = dict(
         randomness=dict(seed=seed),
         train_cfg=dict(type='ExactTrainLoop', max_epochs=experiment.epochs),
@@ -250,7 +251,9 @@ def derive_config(experiment: Experiment, seed: int, folder: Path, work: Path = 
     hooks = settings.pop('custom_hooks', [])
     if experiment.pretraining:
         checkpoint = str((pretraining_folder(experiment, seed, work) / PRETRAINED).resolve())
-        start = dict(_delete_=True, type='Pretrained', checkpoint=checkpoint, prefix='backbone.')
+        start = dict(type='Pretrained', checkpoint=checkpoint, prefix='backbone.')
+        if 'init_cfg' in read_config(str(base)).model.backbone:
+            start['_delete_'] = True  # which MMEngine would leave in where there is nothing to delete
         _merge(settings, dict(model=dict(backbone=dict(init_cfg=start))))
     hook = dict(
         type='BenchHook',
@@ -261,7 +264,7 @@ def derive_config(experiment: Experiment, seed: int, folder: Path, work: Path = 
     return _written(
         folder,
         DERIVED,
-        base=_base(experiment, experiment.config),
+        base=base,
         hooks=[*hooks, hook],
         settings=''.join(f'{name} = {value!r}\n' for name, value in settings.items()),
     )
