@@ -15,4 +15,4 @@ train_dataloader = dict(
     ),
 )
 val_dataloader = {{_base_.test_dataloader}}
-train_cfg = dict(max_epochs=400, val_interval=400)
+train_cfg = dict(max_epochs=300, val_interval=300)
