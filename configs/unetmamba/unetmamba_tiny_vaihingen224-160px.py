@@ -1,4 +1,4 @@
-# crops of 160 px: twice as many images in the same time; screened, that gives 4.1 points of mIoU [2.6, 5.7],
+# crops of 160 px: twice as many images in as long; screened, that gives 4.1 points of mIoU [2.6, 5.7],
 # in the test none is shown without rare classes drawn more often
 _base_ = './unetmamba_tiny_vaihingen224.py'
 
