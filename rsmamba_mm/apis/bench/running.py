@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from copy import deepcopy
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 
@@ -251,7 +251,7 @@ def derive_config(experiment: Experiment, seed: int, folder: Path, work: Path = 
     hooks = settings.pop('custom_hooks', [])
     if experiment.pretraining:
         checkpoint = str((pretraining_folder(experiment, seed, work) / PRETRAINED).resolve())
-        start = dict(type='Pretrained', checkpoint=checkpoint, prefix='backbone.')
+        start: dict[str, Any] = dict(type='Pretrained', checkpoint=checkpoint, prefix='backbone.')
         if 'init_cfg' in read_config(str(base)).model.backbone:
             start['_delete_'] = True  # which MMEngine would leave in where there is nothing to delete
         _merge(settings, dict(model=dict(backbone=dict(init_cfg=start))))
