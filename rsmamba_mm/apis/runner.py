@@ -18,7 +18,7 @@ from mmengine.config import Config
 from mmengine.dist import is_main_process, master_only
 from mmengine.evaluator import DumpResults
 from mmengine.hooks import Hook, LoggerHook
-from mmengine.registry import OPTIMIZERS, RUNNERS, DefaultScope, build_runner_from_cfg
+from mmengine.registry import OPTIMIZERS, RUNNERS, DefaultScope, build_runner_from_cfg, init_default_scope
 from mmengine.runner import Runner
 from mmengine.utils.dl_utils import collect_env
 
@@ -249,6 +249,8 @@ def build_runner(
         cfg.visualizer.pop('name', None)
     own = 'runner_type' in cfg
     with explained_options(cfg.filename or 'the config'), progress_alone():
+        # MMEngine names a runner's scope by config and second, and takes one of that name as it stands
+        init_default_scope(cfg.get('default_scope') or 'mmengine')
         runner = build_runner_from_cfg(cfg, RUNNERS) if own else Runner.from_cfg(cfg)
     for hook in runner.hooks:
         if isinstance(hook, LoggerHook):
