@@ -23,7 +23,8 @@ from rsmamba_mm.ops.backends import ScanInputs
 CPU = torch.device('cpu')
 
 
-def test_forced_backend_as_call_and_as_context():
+def test_forced_backend_as_call_and_as_context(monkeypatch):
+    monkeypatch.setattr(use_backend, '_forced', None)  # and as it was when the test ends
     automatic = resolve_backend(CPU)
     assert automatic != 'reference'
     with use_backend('reference'):
