@@ -19,7 +19,7 @@ RESULTS = Path('docs/results')
 FILE = 'experiments.yml'
 OPTIONAL = ('paper', 'gpu', 'pretraining', 'pretraining_epochs', 'options', 'weights_of', 'carried')
 FIXED = {'randomness', 'custom_imports'}  # what the bench sets
-PARTS = ('train', 'held_out', 'test')
+PARTS = dict(train='images to train', held_out='held out', test='to test')  # and in words
 
 
 @dataclass(frozen=True)

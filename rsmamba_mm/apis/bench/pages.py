@@ -12,7 +12,7 @@ from string import ascii_lowercase
 from ...errors import OptionError
 from ...paths import share
 from ...zoo import ZOO
-from .experiments import FILE, Data, Question
+from .experiments import FILE, PARTS, Data, Question
 from .results import Results
 from .scores import METRICS
 
@@ -28,7 +28,6 @@ JSON, PAIRS, PAGE, PICTURE, SPEED = (
     'costs.png',
     'speed.json',
 )
-PARTS = dict(train='images to train', held_out='held out', test='to test')
 LIMITS = (0.1, 0.3, 1)  # seconds that an image may take
 HEAD = f"""\
 # Results

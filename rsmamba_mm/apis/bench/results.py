@@ -122,23 +122,22 @@ class Results:
         )
         return row if before[0] is None else row | dict(pretraining_images=before[0]['images_seen'])
 
-    def _compared(self, name: str, other: str, protocol: str) -> dict[str, Sample]:
-        """Of an experiment what is compared with another one: all seeds, but of the same weights, tested
-        in two ways, those that both have."""
-        experiments = self.bench.experiments
-        weights = {experiments[each].weights_of or each for each in (name, other)}
-        seeds = len(self.runs[other]) if len(weights) == 1 else len(self.runs[name])
-        if seeds >= len(self.runs[name]):
-            return self._samples[name, protocol]
-        return _sample(experiments[name], self.runs[name][:seeds], protocol)
+    def _compared(self, names: Sequence[str], protocol: str) -> list[dict[str, Sample]]:
+        """What is compared of some experiments: all seeds, but of the same weights, tested in several ways,
+        those that all have."""
+        experiments = self.bench.find(names)
+        if len({each.weights_of or each.name for each in experiments}) > 1:
+            return [self._samples[name, protocol] for name in names]
+        seeds = min(len(self.runs[name]) for name in names)
+        return [_sample(each, self.runs[each.name][:seeds], protocol) for each in experiments]
 
     def _pair(self, first: str, second: str) -> dict:
         """The difference of two models by the selecting metric, both selected on the held-out part."""
         protocol, metric = 'held-out', self.bench.experiments[first].data.metrics[0]
-        runs, pairs = (self.runs[first], self.runs[second]), ((first, second), (second, first))
+        runs = self.runs[first], self.runs[second]
         if runs[0][0].images != runs[1][0].images:
             raise OptionError(f'{first} and {second} were tested on different images, or in another order')
-        one, other = (self._compared(name, with_, protocol)[metric] for name, with_ in pairs)
+        one, other = (each[metric] for each in self._compared((first, second), protocol))
         mean, low, high = difference(one, other)
         low, high = round(low, 2), round(high, 2)
         return dict(
